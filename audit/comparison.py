@@ -1,0 +1,145 @@
+"""Comparison: the cohorts of one audit, and what several metrics need of them, computed once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.cohort import Cohort
+from audit.errors import NotComputable
+from audit.extractor import EXTRACTORS, Encoder, Workshop, embed_cohort
+from audit.preprocessing import Preprocessing
+from audit.result import PhaseRecord
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Features of all cohorts from one extractor.
+
+    Attributes:
+        extractor: Its name.
+        train: (n, d), one row per volume.
+        holdout: (m, d).
+        synthetic: (k, d).
+        train_subjects: Subject of each train row.
+        holdout_subjects: Subject of each holdout row.
+        synthetic_subjects: Subject of each synthetic row (each sample is its own).
+        params: What the result must say of the extractor.
+    """
+
+    extractor: str
+    train: npt.NDArray[np.float64]
+    holdout: npt.NDArray[np.float64]
+    synthetic: npt.NDArray[np.float64]
+    train_subjects: tuple[str, ...]
+    holdout_subjects: tuple[str, ...]
+    synthetic_subjects: tuple[str, ...]
+    params: Mapping[str, Any]
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """Everything a metric may ask for.
+
+    Attributes:
+        train: Real cases the generator learned from.
+        holdout: Real cases it never saw; no subject in common with ``train``.
+        synthetic: What it made.
+        conditions: Requested masks; None for unconditional samples.
+        preprocessing: How volumes are brought to one grid and range.
+        workshop: Cache, seed, device and ledger.
+        extractor_names: Extractors that this audit uses.
+        generator: The generator itself where it is ours, for metrics that need its loss.
+        options: Further settings by metric or part, from the configuration.
+        folder: Run folder, for private intermediate files; None in a notebook.
+    """
+
+    train: Cohort
+    holdout: Cohort
+    synthetic: Cohort
+    conditions: Cohort | None
+    preprocessing: Preprocessing
+    workshop: Workshop
+    extractor_names: Sequence[str] = ("intensity", "ssl3d")
+    generator: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+    earlier_records: tuple[PhaseRecord, ...] = ()
+    _made: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_cine(self) -> bool:
+        """Whether volumes have more than one frame."""
+        return self.preprocessing.shape[0] > 1
+
+    def cohort(self, role: str) -> Cohort:
+        """The cohort in one role.
+
+        Raises:
+            NotComputable: There is none.
+        """
+        found: Cohort | None = getattr(self, role)
+        if found is None or len(found) == 0:
+            raise NotComputable(f"no {role} cohort was given", "one", f"Give it with --{role}")
+        return found
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """Make a value that several metrics share, once; a NotComputable is remembered too."""
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except NotComputable as error:
+                self._made[key] = error
+        made: T | NotComputable = self._made[key]
+        if isinstance(made, NotComputable):
+            raise made
+        return made
+
+    def encoder(self, extractor: str) -> Encoder:
+        """The encoder of this name, fitted on train once."""
+        fit = EXTRACTORS.load(extractor).fit
+        return self.once(
+            f"encoder:{extractor}", lambda: fit(self.train, self.preprocessing, self.workshop)
+        )
+
+    def features(self, extractor: str) -> Features:
+        """Features of train, holdout and synthetic from one extractor.
+
+        Raises:
+            NotComputable: The extractor cannot be had; says what is missing.
+        """
+        return self.once(f"features:{extractor}", lambda: self._features(extractor))
+
+    def ledger_records(self) -> tuple[PhaseRecord, ...]:
+        """Phases booked so far: earlier attempts and this one."""
+        return (*self.earlier_records, *self.workshop.ledger.records())
+
+    def _features(self, extractor: str) -> Features:
+        with self.workshop.ledger.phase(f"audit.features.{extractor}"):
+            encoder = self.encoder(extractor)
+            rows = {
+                role: embed_cohort(
+                    cohort, encoder, self.preprocessing, self.workshop.cache
+                ).astype(np.float64)
+                if len(cohort := self.cohort_or_empty(role))
+                else np.zeros((0, 0))
+                for role in ("train", "holdout", "synthetic")
+            }
+        return Features(
+            extractor=extractor,
+            **rows,
+            train_subjects=self.train.subjects,
+            holdout_subjects=self.holdout.subjects,
+            synthetic_subjects=self.synthetic.subjects,
+            params={"extractor": extractor, **encoder.params},
+        )
+
+    def cohort_or_empty(self, role: str) -> Cohort:
+        """The cohort in one role, empty where it was not given."""
+        found: Cohort | None = getattr(self, role)
+        return found if found is not None else Cohort(role, [])  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Do they obey the mask they were asked for?"""

@@ -1,0 +1,1 @@
+"""Are the organs there and of the right size?"""

@@ -1,0 +1,1 @@
+"""Does the synthetic heart beat like a real one?"""

@@ -1,0 +1,1 @@
+"""Is the variety of the real cohort covered?"""

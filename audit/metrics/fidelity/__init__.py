@@ -1,0 +1,1 @@
+"""Do the volumes look real?"""

@@ -1,0 +1,1 @@
+"""Are training patients reproduced?"""

@@ -1,0 +1,1 @@
+"""Does a model trained on the synthetic cohort work on real patients?"""
