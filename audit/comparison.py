@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from audit.errors import NotComputable
 from audit.extractor import EXTRACTORS, Encoder, Workshop, embed_cohort
 from audit.preprocessing import Preprocessing
 from audit.result import PhaseRecord
+
+if TYPE_CHECKING:
+    from audit.segmenter import Labels
 
 T = TypeVar("T")
 
@@ -114,6 +117,22 @@ class Comparison:
             NotComputable: The extractor cannot be had; says what is missing.
         """
         return self.once(f"features:{extractor}", lambda: self._features(extractor))
+
+    def labels(self) -> "Labels":
+        """Label maps of train, holdout and synthetic, and the error of whatever made them."""
+        from audit.segmenter import obtain_labels
+
+        return self.once(
+            "labels",
+            lambda: obtain_labels(
+                train=self.train,
+                holdout=self.holdout,
+                synthetic=self.synthetic,
+                preprocessing=self.preprocessing,
+                workshop=self.workshop,
+                choice=self.options.get("segmenter", "auto"),
+            ),
+        )
 
     def ledger_records(self) -> tuple[PhaseRecord, ...]:
         """Phases booked so far: earlier attempts and this one."""
