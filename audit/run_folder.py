@@ -1,0 +1,155 @@
+"""What lies in a run folder, and how it is written.
+
+::
+
+    result.json   cases.csv   report.html      what may be shared
+    exemplars/NNN.npz                          synthetic volumes that the report draws
+    parts/METRIC.json                          findings as they were measured, for resuming
+    private/                                   real volumes and patient links: never share it
+    errors/METRIC.txt                          tracebacks
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audit.cohort import Case
+from audit.comparison import Comparison
+from audit.errors import BadInput
+from audit.preprocessing import Preprocessing
+from audit.pseudonym import pseudonym
+from audit.result import Finding, write_bytes, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXEMPLARS = 12
+PRIVATE_NOTE = "Holds images of real patients and links to them. Never share this folder.\n"
+
+
+def prepare(folder: Path) -> None:
+    """Make a run folder.
+
+    Raises:
+        BadInput: The path is a file or cannot be written.
+    """
+    try:
+        (folder / "private").mkdir(parents=True, exist_ok=True)
+        write_text(folder / "private" / "PRIVATE.txt", PRIVATE_NOTE)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write the run folder ({error.strerror})", "a writable folder", "Change --out"
+        ) from error
+
+
+def read_part(
+    folder: Path | None, name: str, key: str
+) -> tuple[list[Finding], "pd.DataFrame | None"] | None:
+    """Findings of a metric measured before on the same inputs, or None."""
+    file = folder / "parts" / f"{name}.json" if folder is not None else None
+    if file is None or not file.is_file():
+        return None
+    import pandas as pd
+
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored["key"] != key:
+            return None
+        findings = [Finding.model_validate(f) for f in stored["findings"]]
+    except (ValueError, KeyError):
+        return None
+    return findings, pd.DataFrame(stored["cases"]) if stored["cases"] else None
+
+
+def write_part(
+    folder: Path | None,
+    name: str,
+    key: str,
+    findings: Sequence[Finding],
+    cases: "pd.DataFrame | None",
+) -> None:
+    """Keep the findings of a metric, so that a repeated command need not measure it again."""
+    if folder is None:
+        return
+    record = {
+        "key": key,
+        "findings": [f.model_dump() for f in findings],
+        "cases": json.loads(cases.to_json(orient="records", double_precision=15))
+        if cases is not None
+        else None,
+    }
+    write_text(folder / "parts" / f"{name}.json", json.dumps(record))
+
+
+def write_failure(folder: Path | None, name: str, text: str) -> None:
+    """Keep the traceback of a metric that failed."""
+    if folder is not None:
+        write_text(folder / "errors" / f"{name}.txt", text)
+
+
+def join_cases(tables: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
+    """One row per role and id from tables with different value columns."""
+    import pandas as pd
+
+    stacked = pd.concat([t.set_index(["role", "id"]) for t in tables])
+    return stacked.groupby(level=[0, 1], sort=False).first().reset_index()
+
+
+def write_cases(folder: Path, tables: Sequence["pd.DataFrame"], comparison: Comparison) -> None:
+    """Write cases.csv: every case of every role, real ones under their pseudonym."""
+    import pandas as pd
+
+    index = pd.DataFrame(
+        [
+            {"id": public_id(role, case_id), "role": role, "group": group or ""}
+            for role in ("train", "holdout", "synthetic")
+            for case_id, group in zip(
+                comparison.cohort_or_empty(role).ids,
+                comparison.cohort_or_empty(role).groups,
+                strict=True,
+            )
+        ]
+    )
+    merged = index.merge(join_cases(tables), on=["role", "id"], how="left") if tables else index
+    write_text(folder / "cases.csv", merged.to_csv(index=False))
+
+
+def public_id(role: str, case_id: str) -> str:
+    """A synthetic id as it is, a real one as its pseudonym."""
+    return case_id if role == "synthetic" else pseudonym(case_id)
+
+
+def write_exemplars(folder: Path, comparison: Comparison) -> None:
+    """Write the volumes that reports draw: synthetic to exemplars/, real to private/exemplars/."""
+    for role in ("synthetic", "train", "holdout"):
+        target = folder / ("exemplars" if role == "synthetic" else "private/exemplars")
+        cohort = comparison.cohort_or_empty(role)
+        picks = np.unique(np.linspace(0, len(cohort) - 1, min(EXEMPLARS, len(cohort))).astype(int))
+        for position, i in enumerate(picks):
+            prefix = "" if role == "synthetic" else f"{role}-"
+            write_bytes(
+                target / f"{prefix}{position:03d}.npz",
+                _exemplar(cohort[int(i)], role, comparison.preprocessing),
+            )
+
+
+def _exemplar(case: Case, role: str, preprocessing: Preprocessing) -> bytes:
+    image = preprocessing(case.image)[0]
+    arrays: dict[str, Any] = {
+        "image": np.round((image + 1) * 127.5).astype(np.uint8),
+        "spacing_mm": np.array(preprocessing.spacing_mm),
+        "id": np.array(public_id(role, case.id)),
+        "role": np.array(role),
+    }
+    if case.image.frame_ms is not None:
+        arrays["frame_ms"] = np.array(case.image.frame_ms)
+    if case.labels is not None and case.labels.array.shape == image.shape:
+        arrays["labels"] = case.labels.array
+        arrays["label_names"] = np.array(json.dumps(dict(case.labels.names)))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
