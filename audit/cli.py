@@ -47,7 +47,9 @@ def print_table(rows: list[dict[str, Any]], columns: list[str]) -> None:
         for i, column in enumerate(columns)
     ]
     for line in [columns, *cells]:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def _cell(value: Any) -> str:

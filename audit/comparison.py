@@ -142,9 +142,9 @@ class Comparison:
         with self.workshop.ledger.phase(f"audit.features.{extractor}"):
             encoder = self.encoder(extractor)
             rows = {
-                role: embed_cohort(
-                    cohort, encoder, self.preprocessing, self.workshop.cache
-                ).astype(np.float64)
+                role: embed_cohort(cohort, encoder, self.preprocessing, self.workshop.cache).astype(
+                    np.float64
+                )
                 if len(cohort := self.cohort_or_empty(role))
                 else np.zeros((0, 0))
                 for role in ("train", "holdout", "synthetic")

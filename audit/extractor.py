@@ -91,9 +91,7 @@ def embed_cohort(
         if cache.path(key).is_file():
             rows[i] = cache.arrays(key, dict)["features"]
     todo = [i for i in range(len(cohort)) if i not in rows or rows[i].ndim != 1]
-    batches = [
-        todo[k : k + encoder.batch_size] for k in range(0, len(todo), encoder.batch_size)
-    ]
+    batches = [todo[k : k + encoder.batch_size] for k in range(0, len(todo), encoder.batch_size)]
     for batch in track(batches, f"features of {cohort.role}"):
         volumes = np.stack([preprocessing(cohort[i].image) for i in batch])
         for i, row in zip(batch, encoder.embed(volumes), strict=True):

@@ -3,8 +3,21 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from audit.result import PhaseRecord
+from audit.result import PhaseRecord, write_text
+
+
+@contextmanager
+def open_ledger(folder: Path, **options: Any) -> Iterator["Ledger"]:
+    """A ledger that is kept in a run folder."""
+    ledger = Ledger()
+    try:
+        yield ledger
+    finally:
+        lines = "\n".join(r.model_dump_json() for r in ledger.records())
+        write_text(Path(folder) / "ledger.jsonl", lines + "\n")
 
 
 class Ledger:
@@ -44,5 +57,7 @@ class Ledger:
     def _close(self) -> None:
         now = time.monotonic()
         if self._open:
-            self._seconds[self._open[-1]] = self._seconds.get(self._open[-1], 0.0) + now - self._since
+            self._seconds[self._open[-1]] = (
+                self._seconds.get(self._open[-1], 0.0) + now - self._since
+            )
         self._since = now

@@ -97,7 +97,9 @@ def missing_needs(metric: Metric, comparison: Comparison) -> str | None:
 
 
 def _lacks_cine(comparison: Comparison) -> str | None:
-    return None if comparison.is_cine else "the volumes have a single frame; expected a cine (t > 1)"
+    return (
+        None if comparison.is_cine else "the volumes have a single frame; expected a cine (t > 1)"
+    )
 
 
 _NEEDS: Mapping[str, Callable[[Comparison], str | None]] = {

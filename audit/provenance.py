@@ -56,9 +56,7 @@ def describe_cohort(cohort: Cohort, *, look_at: int = 16) -> CohortSummary:
     for i in range(min(look_at, len(cohort))):
         image = cohort[i].image
         shapes[image.shape] += 1
-        spacings[
-            tuple(round(s, 4) for s in image.spacing_mm) if image.spacing_known else None
-        ] += 1
+        spacings[tuple(round(s, 4) for s in image.spacing_mm) if image.spacing_known else None] += 1
     return CohortSummary(
         n=len(cohort),
         n_subjects=len(set(cohort.subjects)),

@@ -214,10 +214,9 @@ class AuditResult(Record):
         """All findings as a table, one row each."""
         import pandas as pd
 
-        rows = [f.model_dump(exclude={"series", "inputs_key"}) for f in self.findings]
-        return pd.DataFrame(rows, columns=[*Finding.model_fields.keys() - {"series", "inputs_key"}])[
-            [c for c in Finding.model_fields if c not in {"series", "inputs_key"}]
-        ]
+        hidden = {"series", "inputs_key"}
+        rows = [f.model_dump(exclude=hidden) for f in self.findings]
+        return pd.DataFrame(rows, columns=[c for c in Finding.model_fields if c not in hidden])
 
     def _repr_html_(self) -> str:
         columns = ["metric", "value", "low", "high", "unit", "n", "status", "reason"]

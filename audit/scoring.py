@@ -124,14 +124,13 @@ def build_comparison(
     Raises:
         BadInput: A cohort cannot be read, is empty, or shares subjects with another.
     """
-    cohorts = {
-        role: open_cohort(given, role, skip_unusable=skip_unusable)  # type: ignore[arg-type]
-        for role, given in (("train", train), ("holdout", holdout), ("synthetic", synthetic))
-    }
-    for role in ("train", "synthetic"):
-        if len(cohorts[role]) == 0:
-            raise BadInput(f"cohort '{role}' is empty", "at least one volume")
-    refuse_shared_subjects(cohorts["train"], cohorts["holdout"])
+    real = open_cohort(train, "train", skip_unusable=skip_unusable)
+    unseen = open_cohort(holdout, "holdout", skip_unusable=skip_unusable)
+    made = open_cohort(synthetic, "synthetic", skip_unusable=skip_unusable)
+    for cohort in (real, made):
+        if len(cohort) == 0:
+            raise BadInput(f"cohort '{cohort.role}' is empty", "at least one volume")
+    refuse_shared_subjects(real, unseen)
     asked = (
         open_cohort(conditions, "conditions", skip_unusable=skip_unusable)
         if conditions is not None
@@ -141,9 +140,11 @@ def build_comparison(
     for extractor in names:
         EXTRACTORS.match((extractor,))
     return Comparison(
-        **cohorts,
+        train=real,
+        holdout=unseen,
+        synthetic=made,
         conditions=asked,
-        preprocessing=fit_preprocessing(cohorts["train"]),
+        preprocessing=fit_preprocessing(real),
         workshop=Workshop(
             cache=cache or default_cache(),
             seed=seed,
@@ -232,7 +233,15 @@ def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in params.items() if k in _DEFINING}
 
 
-_DEFINING = {"extractor", "weights_sha256", "kernel", "k", "tolerance_mm", "definition", "segmenter"}
+_DEFINING = {
+    "extractor",
+    "weights_sha256",
+    "kernel",
+    "k",
+    "tolerance_mm",
+    "definition",
+    "segmenter",
+}
 
 
 def _measure_all(

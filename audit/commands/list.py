@@ -70,7 +70,9 @@ def _generators() -> list[dict[str, object]]:
     from audit.registry import Registry
 
     names = Registry("generators.models", "MODEL").names()
-    return [{"generator": name, "about": _first_line(f"generators.models.{name}")} for name in names]
+    return [
+        {"generator": name, "about": _first_line(f"generators.models.{name}")} for name in names
+    ]
 
 
 def _explain(kind: str, name: str) -> str:

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
         train: Path = typer.Option(..., help="Real volumes the generator learned from."),
         holdout: Path = typer.Option(..., help="Real volumes of other subjects."),
         synthetic: Path = typer.Option(..., help="Synthetic volumes."),
-        conditions: Path = typer.Option(None, help="Masks that the synthetic cases were to follow."),
+        conditions: Path = typer.Option(
+            None, help="Masks that the synthetic cases were to follow."
+        ),
         out: Path = typer.Option(Path("runs/score"), help="Run folder."),
         only: list[str] = typer.Option([], help="Glob of metrics, such as 'fidelity.*'; repeat."),
         extractor: list[str] = typer.Option([], help="Feature network; repeat for several."),

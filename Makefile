@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check nightly benchmark format clean
+
+demo: $(STAMP)
+	$(BIN)/voxaudit demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+nightly: $(STAMP)
+	$(BIN)/python -m pytest -m "not gpu"
+
+benchmark: $(STAMP)
+	$(BIN)/python -m pytest -m benchmark tests/benchmarks
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix . || true
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+# The stamp is younger than pyproject.toml once everything is installed: a second call starts at once.
+# torch and torchvision come first and alone: asked for together with the rest, pip may pick a build of one
+# that the other does not load.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "voxaudit needs Python 3.11 or newer; observed $$($(PYTHON) --version). Set PYTHON=python3.11."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch torchvision
+	$(BIN)/python -m pip install --quiet --editable ".[test,check]"
+	@touch $(STAMP)

@@ -1,0 +1,19 @@
+"""``voxaudit schema config|result``: JSON Schemas for editors and other programs."""
+
+import typer
+
+from audit.cli import print_json
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("schema")
+    def schema_command(kind: str = typer.Argument("config", help="config or result")) -> None:
+        """Print a JSON Schema."""
+        from audit.config import Config
+        from audit.errors import BadInput, did_you_mean
+        from audit.result import AuditResult
+
+        models = {"config": Config, "result": AuditResult}
+        if kind not in models:
+            raise BadInput(f"no schema '{kind}'", did_you_mean(kind, models))
+        print_json(models[kind].model_json_schema())
