@@ -140,7 +140,7 @@ class Config(Section):
     out: str | None = None
     device: Literal["cpu", "cuda"] | None = None
     data: Data
-    generators: tuple[GeneratorSpec, ...] = Field(min_length=1)
+    generators: tuple[GeneratorSpec, ...]
     metrics: Metrics = Metrics()
     carbon: Carbon = Carbon()
     report: Report = Report()
@@ -247,6 +247,8 @@ def _resolve(config: Config, base: Path) -> Config:
     if data.phantom is None and (data.train is None or data.holdout is None):
         raise BadInput("data names no train or no holdout", "both, or data.phantom")
     generators = tuple(g.model_copy(update={"path": place(g.path)}) for g in config.generators)
+    if not generators:
+        raise BadInput("generators is empty", "at least one", "Name what to audit")
     ids = [g.id for g in generators]
     if len(set(ids)) < len(ids):
         raise BadInput("two generators share an id", "unique ids", "Rename one")
