@@ -14,7 +14,10 @@ COMPONENTS = ("cpu", "gpu", "ram")
 class EnergySource(Protocol):
     """What the ledger reads at every boundary of a phase and at every heartbeat."""
 
-    methods: Mapping[str, str]
+    @property
+    def methods(self) -> Mapping[str, str]:
+        """How each component is obtained."""
+        ...
 
     def read_j(self) -> dict[str, float | None]:
         """Cumulative joules by component since the source was opened."""
