@@ -34,6 +34,9 @@ class Workshop:
         device: ``cpu`` or ``cuda``.
         ledger: Where time and energy are booked.
         weights: Local files given by the user, by extractor name.
+        autoencode: The generator's own decode(encode(...)) of volumes (b, c, t, z, y, x), where it
+            is known: copies come through it, so the copy encoder and its null should too.
+        autoencoder_key: Hash of the weights behind ``autoencode``.
     """
 
     cache: Cache
@@ -41,6 +44,8 @@ class Workshop:
     device: str
     ledger: "Ledger"
     weights: dict[str, Path] = field(default_factory=dict)
+    autoencode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None
+    autoencoder_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
