@@ -1,0 +1,1 @@
+"""Render results as HTML, Markdown, JUnit and a model card; never compute."""

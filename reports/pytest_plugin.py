@@ -64,7 +64,7 @@ def assert_gate(run: "AuditResult | str | Path", metric: str, **kwargs: Any) -> 
     assert not bad, "; ".join(f"{v.metric} {v.verdict}: {v.message}" for v in bad)
 
 
-class GateFailed(Exception):
+class GateFailedError(Exception):
     """A gate did not pass; its text is the verdict's message."""
 
 
@@ -80,11 +80,11 @@ class GateItem(pytest.Item):
             return
         if verdict.severity == "warn":
             pytest.skip(f"advisory {verdict.verdict}: {verdict.message}")
-        raise GateFailed(f"{verdict.verdict} {verdict.metric}: {verdict.message}")
+        raise GateFailedError(f"{verdict.verdict} {verdict.metric}: {verdict.message}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         """The sentence of the verdict, without a traceback."""
-        if isinstance(excinfo.value, GateFailed):
+        if isinstance(excinfo.value, GateFailedError):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo, style))
 

@@ -1,0 +1,64 @@
+"""``voxaudit gate``: judge a run; the exit code says what came out."""
+
+from pathlib import Path
+
+import typer
+
+from audit.cli import JsonFlag, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the command."""
+    app.command("gate")(gate)
+
+
+def gate(
+    run: Path = typer.Argument(help="Run folder."),
+    gates: Path | None = typer.Option(None, help="gates.yaml; packaged gates if absent."),
+    baseline: Path | None = typer.Option(None, help="Accepted baseline; overrides gates.yaml."),
+    replicate: list[Path] = typer.Option([], help="The same audit with another seed; repeat."),
+    strict: bool = typer.Option(False, help="SUSPECT blocks too."),
+    allow_no_decision: bool = typer.Option(False, help="Undecided gates exit 0."),
+    junit: Path | None = typer.Option(None, help="Write JUnit XML."),
+    md: Path | None = typer.Option(None, help="Append Markdown, such as $GITHUB_STEP_SUMMARY."),
+    as_json: bool = JsonFlag,
+) -> None:
+    """Judge a run. Exits 0 passed, 1 failed, 2 bad input, 3 no decision, 4 run broken."""
+    from audit.baseline import read_baseline
+    from audit.gate import judge, record
+    from audit.gates_file import read_gates
+    from audit.result import load_result, write_text
+
+    result = load_result(run)
+    file = read_gates(gates)
+    if baseline is None and file.baseline and gates is not None:
+        named = gates.parent / file.baseline.format(name=result.name)
+        baseline = named if named.is_file() else None
+    decision = judge(
+        result,
+        gates=file,
+        baseline=read_baseline(baseline) if baseline else None,
+        replicates=[load_result(r) for r in replicate],
+        strict=strict,
+        allow_no_decision=allow_no_decision,
+    )
+    judged = record(decision, result, run if run.is_dir() else run.parent)
+    if junit is not None:
+        from reports.junit import render_junit
+
+        write_text(junit, render_junit(judged, strict=strict))
+    if md is not None:
+        from reports.markdown import render_markdown
+
+        with md.open("a", encoding="utf-8") as file_:
+            file_.write(render_markdown(judged, headline=decision.headline))
+    rows = [v.model_dump() for v in decision.verdicts]
+    if as_json:
+        print_json({"exit_code": decision.exit_code, "headline": decision.headline,
+                    "verdicts": rows, "notes": decision.notes})  # fmt: skip
+    else:
+        print_table(rows, ["verdict", "severity", "metric", "gate", "message"])
+        for note in decision.notes:
+            print(note)
+        print(decision.headline)
+    raise typer.Exit(decision.exit_code)

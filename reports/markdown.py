@@ -1,0 +1,91 @@
+"""A run as Markdown of at most 60 kB: for a pull-request comment or a step summary."""
+
+from audit.result import AuditResult, Finding
+from reports import words
+
+LIMIT_BYTES = 60_000
+
+
+def render_markdown(result: AuditResult, *, headline: str = "") -> str:
+    """Verdicts first, then every finding, then what could not be computed.
+
+    Args:
+        result: A result, judged or not.
+        headline: Outcome of the gate in one line.
+    """
+    word, _ = words.outcome(result)
+    parts = [f"## {_safe(words.title(result))}\n\n**{_safe(headline or word)}**\n"]
+    if result.provenance.get("profile") == "smoke":
+        parts.append("> Smoke run: for testing the pipeline only.\n")
+    parts.append(_verdicts(result))
+    parts.extend(
+        _section(section, [f for f in result.findings if f.section == section])
+        for section in dict.fromkeys(f.section for f in result.findings)
+    )
+    parts.append(_limits(result))
+    return _capped([p for p in parts if p])
+
+
+def _verdicts(result: AuditResult) -> str:
+    if not result.verdicts:
+        return "No gate was run: `voxaudit gate RUN`.\n"
+    rows = [
+        f"| {v.verdict}{' (advisory)' if v.severity == 'warn' else ''} | `{_safe(v.metric)}` "
+        f"| {_safe(v.gate)} | {_safe(v.message)} |"
+        for v in result.verdicts
+    ]
+    regressed = [v.metric for v in result.verdicts if v.verdict == "REGRESSED"]
+    advice = (
+        f"\nIf the change is meant: `voxaudit baseline accept RUN --metric '{_safe(regressed[0])}' "
+        "--reason '...'` and commit the baseline.\n"
+        if regressed
+        else ""
+    )
+    head = "| verdict | metric | gate | numbers |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n" + advice
+
+
+def _section(section: str, findings: list[Finding]) -> str:
+    rows = [
+        f"| `{_safe(f.metric)}` | {words.number(f.value)} {_safe(f.unit)} "
+        f"| {_safe(words.interval(f))} | {_safe(words.floor_text(f))} | {f.n} |"
+        for f in findings
+        if f.status == "ok"
+    ]
+    if not rows:
+        return ""
+    head = f"### {words.section_title(section)}: {words.section_question(section)}\n\n"
+    head += "| metric | value | interval | read it against | n |\n|---|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _limits(result: AuditResult) -> str:
+    missing = [f for f in result.findings if f.status != "ok"]
+    if not missing:
+        return ""
+    rows = [f"- `{_safe(f.metric)}`: {_safe(f.reason)}" for f in missing]
+    return f"### Not computed ({len(missing)})\n\n" + "\n".join(rows) + "\n"
+
+
+def _capped(parts: list[str]) -> str:
+    """Join blocks; those that do not fit are counted, never dropped in silence."""
+    text = ""
+    for i, part in enumerate(parts):
+        if len((text + part).encode()) > LIMIT_BYTES - 200:
+            return text + f"\n{len(parts) - i} further sections are in the report.\n"
+        text += part + "\n"
+    return text
+
+
+def _safe(text: str) -> str:
+    """Markup in names stays text: no tag, link, mention, code span or table cell."""
+    flat = " ".join(str(text).split())
+    for found, instead in _HARMLESS.items():
+        flat = flat.replace(found, instead)
+    return flat
+
+
+_HARMLESS = {
+    "&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "'", "](": "] (", "@": "@\u200b",
+    "![": "! [", "://": ": //",
+}  # fmt: skip

@@ -1,0 +1,107 @@
+"""Plain words and numbers: what sections ask, what things are called, how a value is printed."""
+
+import math
+
+from audit.result import AuditResult, Finding
+
+SECTIONS: dict[str, tuple[str, str]] = {
+    "fidelity": ("Fidelity", "Do the volumes look real?"),
+    "diversity": ("Diversity", "Is the variety of the real cohort covered?"),
+    "adherence": ("Mask adherence", "Do they obey the mask they were asked for?"),
+    "anatomy": ("Anatomy", "Are organs there, of the right size and brightness?"),
+    "cardiac": ("Cardiac function", "Does the synthetic heart beat like a real one?"),
+    "memorization": ("Memorization", "Are training patients reproduced?"),
+    "utility": ("Utility", "Are they of use in training?"),
+    "footprint": ("CO₂ and cost", "What did each phase cost?"),
+}
+
+_SHORT = {
+    "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",
+    "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "ssl3d": "ssl3d", "msssim": "MS-SSIM",
+    "co2": "CO₂", "hu": "HU", "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
+}  # fmt: skip
+
+ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": ""}
+
+
+def section_title(section: str) -> str:
+    """Heading of a section; an unknown one is named after its folder."""
+    return SECTIONS.get(section, (human(section), ""))[0]
+
+
+def section_question(section: str) -> str:
+    """The question that a section answers."""
+    return SECTIONS.get(section, ("", ""))[1]
+
+
+def human(name: str) -> str:
+    """``ejection_fraction`` → ``Ejection fraction``."""
+    words = [_SHORT.get(word, word) for word in name.replace(".", "_").split("_") if word]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
+
+
+def label(finding: Finding) -> str:
+    """Name of a finding for a reader: metric and variant."""
+    name = human(finding.name.split(".", 1)[-1])
+    return f"{name}, {_SHORT.get(finding.variant, finding.variant)}" if finding.variant else name
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a few significant digits; an en dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 10**5 or size < 10**-4:
+        return f"{value:.{digits - 1}e}".replace("e+0", "e").replace("e-0", "e−").replace("-", "−")
+    decimals = max(0, digits - 1 - math.floor(math.log10(size)))
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def interval(finding: Finding) -> str:
+    """``[low, high]``, or why there is none."""
+    if finding.low is None or finding.high is None:
+        return f"no interval ({finding.method})" if finding.method else "no interval"
+    return f"[{number(finding.low)}, {number(finding.high)}]"
+
+
+def floor_text(finding: Finding) -> str:
+    """The reference points to read a value against."""
+    names = {
+        "real_vs_real": "real against real",
+        "ceiling": "segmenter's own score",
+        "null": "if nothing were copied",
+    }
+    parts = [
+        f"{names.get(key, human(key).lower())} {number(value)}"
+        for key, value in finding.reference.items()
+        if value is not None and not key.endswith(("_low", "_high"))
+    ]
+    return "; ".join(parts)
+
+
+def title(result: AuditResult) -> str:
+    """Heading of a report: name and sizes."""
+    sizes = [
+        f"{result.cohorts[role].n} {word}"
+        for role, word in (("synthetic", "synthetic"), ("train", "train"), ("holdout", "hold-out"))
+        if role in result.cohorts
+    ]
+    return " · ".join([result.name or "Audit", *([" / ".join(sizes)] if sizes else [])])
+
+
+def outcome(result: AuditResult) -> tuple[str, str]:
+    """Overall word and its kind (``good``, ``bad``, ``open``, ``none``) from the verdicts."""
+    from audit.gate import exit_code
+
+    if not result.verdicts:
+        return "NOT JUDGED", "none"
+    code = exit_code(result.verdicts)
+    return {
+        0: ("PASS", "good"),
+        1: ("FAIL", "bad"),
+        3: ("NO DECISION", "open"),
+        4: ("BROKEN", "bad"),
+    }[code]
