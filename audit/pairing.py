@@ -1,0 +1,148 @@
+"""From a comparison to a pool: one row a subject, equal n, the same picks for every metric."""
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from audit.comparison import Comparison
+from audit.errors import NotComputable
+from audit.metric import Measurement, Outcome
+from audit.statistics.inference import Inference, refuse_few_subjects
+from audit.statistics.pool import FloatArray, IntArray, Pool, pool_of
+from audit.statistics.two_sample import one_per_subject
+
+MOST_SUBJECTS = 1000
+
+
+def pool_for(comparison: Comparison, extractor: str, *, most: int = MOST_SUBJECTS) -> Pool:
+    """The pooled features of one extractor: hold-out and synthetic of equal n, and train.
+
+    Raises:
+        NotComputable: The extractor cannot be had, or there are fewer than 4 subjects a side.
+    """
+
+    def make() -> Pool:
+        features = comparison.features(extractor)
+        return pool_of_rows(
+            comparison,
+            {role: getattr(features, role) for role in ("train", "holdout", "synthetic")},
+            most=most,
+        )
+
+    return comparison.once(f"pool:{extractor}:{most}", make)
+
+
+def pool_of_rows(
+    comparison: Comparison, rows: dict[str, FloatArray], *, most: int = MOST_SUBJECTS
+) -> Pool:
+    """Pool per-volume rows (n, d) of train, holdout and synthetic for inference.
+
+    One row of each subject is drawn, both sides are cut to the same n (at most half of all real
+    subjects, so that the real-versus-real floor has that n too). Which ones is decided by content,
+    so neither order nor names of the files matter.
+
+    Raises:
+        NotComputable: Fewer than 4 subjects a side.
+    """
+    picks = picked(comparison, most=most)
+    return pool_of(**{role: rows[role][picks[role]] for role in ("train", "holdout", "synthetic")})
+
+
+def picked(comparison: Comparison, *, most: int = MOST_SUBJECTS) -> dict[str, IntArray]:
+    """Positions in each cohort of the volumes that enter two-sample statistics, by role.
+
+    Raises:
+        NotComputable: Fewer than 4 subjects a side.
+    """
+
+    def make() -> dict[str, IntArray]:
+        drawn = {role: _canonical(comparison, role) for role in ("train", "holdout", "synthetic")}
+        n = min(
+            len(drawn["holdout"]),
+            len(drawn["synthetic"]),
+            (len(drawn["holdout"]) + len(drawn["train"])) // 2,
+            most,
+        )
+        refuse_few_subjects(n)
+        return {
+            "train": drawn["train"][: 2 * n],
+            "holdout": drawn["holdout"][:n],
+            "synthetic": drawn["synthetic"][:n],
+        }
+
+    return comparison.once(f"picked:{most}", make)
+
+
+def subsampling(comparison: Comparison, n: int) -> str:
+    """Sentence for the result: what was left out to have equal n and one volume a subject."""
+    sizes = {role: len(comparison.cohort_or_empty(role)) for role in ("holdout", "synthetic")}
+    left = [f"{n} of {size} {role} volumes" for role, size in sizes.items() if size > n]
+    return f"one volume a subject, equal n: {' and '.join(left)}" if left else ""
+
+
+def measured(comparison: Comparison, found: Inference, **params: object) -> Measurement:
+    """The measurement of an inference, with references and verdict in their places."""
+    floor = found.floor
+    reference: dict[str, float | None] = {
+        "null": found.test.null_mean,
+        "null_sd": found.test.null_sd,
+        "to_train": found.to_train,
+        "smallest_shift_sd": found.smallest_shift_sd,
+    }
+    if floor:
+        reference |= {
+            "real_vs_real": floor.mean,
+            "real_vs_real_low": floor.low,
+            "real_vs_real_high": floor.high,
+        }
+    note = subsampling(comparison, found.estimate.n)
+    return Measurement(
+        estimate=found.estimate,
+        reference=reference,
+        p_value=found.test.p_value,
+        params={
+            **params,
+            "test": f"permutation of subjects' labels, {found.test.permutations} draws",
+            "verdict": found.verdict,
+            **({"subsampling": note} if note else {}),
+        },
+        series={
+            "null": [float(v) for v in np.sort(found.null)[:: max(1, len(found.null) // 100)]],
+            "floor": [float(v) for v in np.sort(floor.values)] if floor else [],
+        },
+    )
+
+
+def by_extractor(
+    comparison: Comparison,
+    rng: np.random.Generator,
+    measure: Callable[[str, np.random.Generator], Measurement],
+) -> dict[str, Outcome]:
+    """One outcome per extractor, each with its own stream: never mixed, never averaged.
+
+    Raises:
+        NotComputable: None is configured.
+    """
+    if not comparison.extractor_names:
+        raise NotComputable("no extractor is configured", "at least one", "Name one in the audit")
+    base = int(rng.integers(2**62))
+    outcomes: dict[str, Outcome] = {}
+    for name in comparison.extractor_names:
+        try:
+            own = np.random.default_rng([base, zlib.crc32(name.encode())])
+            outcomes[name] = measure(name, own)
+        except NotComputable as reason:
+            outcomes[name] = reason
+    return outcomes
+
+
+def _canonical(comparison: Comparison, role: str) -> IntArray:
+    """One volume of each subject, in an order that depends on contents alone."""
+    cohort = comparison.cohort_or_empty(role)
+    by_content = np.array(np.argsort(cohort.case_hashes, kind="stable"), dtype=np.intp)
+    if not len(by_content):
+        return by_content
+    rng = np.random.default_rng([comparison.workshop.seed, zlib.crc32(role.encode())])
+    firsts = one_per_subject([cohort.subjects[i] for i in by_content], rng)
+    return by_content[rng.permutation(firsts)]

@@ -1,0 +1,1 @@
+"""Statistics that several metrics share: pure functions on arrays, no cohort, no disk."""

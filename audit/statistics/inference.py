@@ -1,0 +1,280 @@
+"""What every two-sample number needs to be read: interval, floor, null, power, verdict.
+
+One row is one subject, and both sides have the same n. Nothing here draws with replacement: a
+duplicate pairs with itself and biases distances and nearest neighbors upward.
+
+- Interval: Student's t about the value with a delete-a-block jackknife over pairs of subjects (one
+  of each side), or a closed-form standard error where the statistic has one. It is for the
+  expectation *at this n*, whose bias the floor shows.
+- Floor: the statistic between two disjoint real cohorts of the same n, over random splits of
+  train and hold-out.
+- p-value: hold-out and synthetic labels permuted.
+- Power: the smallest shift (in standard deviations along the real cohort's leading axis) that
+  would exceed 95 % of the floor in 80 % of splits.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from audit.errors import NotComputable
+from audit.estimate import Estimate
+from audit.statistics.pool import FloatArray, IntArray, Pool
+from audit.statistics.two_sample import Floor, PermutationTest, floor_of, test_from_null
+
+Statistic = Callable[[Pool, Sequence[IntArray], Sequence[IntArray]], FloatArray]
+LEAST_SUBJECTS = 4
+MEANINGFUL_SHIFT_SD = 1.0
+SHIFTS_SD = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)
+SHIFT_SPLITS = 10
+JACKKNIFE_BLOCKS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """A two-sample value with everything needed to read it.
+
+    Attributes:
+        estimate: Value, interval, subjects a side.
+        floor: The same between real cohorts; None where there are too few real subjects.
+        test: Permutation test against "same distribution".
+        to_train: The value with train in place of hold-out; None where train is too small.
+        smallest_shift_sd: Smallest shift this n would detect; None where above 3.
+        verdict: ``differs from real``, ``not distinguishable at this n`` or ``n too small to say``.
+        null: The statistic over permutations.
+    """
+
+    estimate: Estimate
+    floor: Floor | None
+    test: PermutationTest
+    to_train: float | None
+    smallest_shift_sd: float | None
+    verdict: str
+    null: FloatArray = field(repr=False)
+
+
+def one_by_one(statistic: Callable[[Pool, IntArray, IntArray], float]) -> Statistic:
+    """Lift a statistic of one pair of row sets to many."""
+
+    def many(pool: Pool, a: Sequence[IntArray], b: Sequence[IntArray]) -> FloatArray:
+        return np.array([statistic(pool, x, y) for x, y in zip(a, b, strict=True)])
+
+    return many
+
+
+def infer(
+    statistic: Statistic,
+    pool: Pool,
+    *,
+    rng: np.random.Generator,
+    worse: Literal["higher", "lower", "both"] = "higher",
+    permutations: int = 999,
+    splits: int = 100,
+    standard_error: Callable[[Pool, IntArray, IntArray], float] | None = None,
+    interval: Callable[[float, float, int], tuple[float, float]] | None = None,
+) -> Inference:
+    """Value of ``statistic(hold-out, synthetic)`` with interval, floor, null and power.
+
+    Args:
+        statistic: Of many pairs (real rows, synthetic rows).
+        pool: One row a subject; hold-out and synthetic of equal n.
+        rng: Source of randomness.
+        worse: Direction in which the statistic speaks against the generator.
+        permutations: Relabelings for the p-value.
+        splits: Real-versus-real splits.
+        standard_error: Closed form; the jackknife where not given.
+        interval: ``(value, standard error, n) -> (low, high)``; Student's t where not given.
+
+    Raises:
+        NotComputable: Fewer than 4 subjects a side.
+    """
+    real, synthetic = pool.holdout, pool.synthetic
+    n = len(synthetic)
+    if len(real) != n:
+        raise ValueError(f"unequal n: {len(real)} and {n}")
+    refuse_few_subjects(n)
+    value = float(statistic(pool, [real], [synthetic])[0])
+    if standard_error:
+        error, freedom = standard_error(pool, real, synthetic), n - 1
+    else:
+        error, freedom = jackknife_error(statistic, pool, real, synthetic)
+    low, high = (interval or _students_interval)(value, error, freedom)
+    null = _permuted(statistic, pool, permutations, rng)
+    floor = _floor(statistic, pool, n, splits, rng)
+    test = _one_sided(value, null, worse)
+    shift = smallest_shift_sd(statistic, pool, floor, worse, rng) if floor else None
+    return Inference(
+        estimate=Estimate(
+            value=value,
+            low=min(low, value),
+            high=max(high, value),
+            n=n,
+            method=(
+                "closed-form standard error (both orders of the Hoeffding decomposition)"
+                if standard_error
+                else f"jackknife over pairs of subjects, {freedom + 1} blocks"
+            ),
+        ),
+        floor=floor,
+        test=test,
+        to_train=_to_train(statistic, pool, n),
+        smallest_shift_sd=shift,
+        verdict=verdict(test.p_value, shift),
+        null=null,
+    )
+
+
+def verdict(p_value: float, smallest_shift: float | None) -> str:
+    """What the value allows to say."""
+    if p_value <= 0.05:
+        return "differs from real"
+    if smallest_shift is None or smallest_shift > MEANINGFUL_SHIFT_SD:
+        return "n too small to say"
+    return "not distinguishable at this n"
+
+
+def refuse_few_subjects(n: int) -> None:
+    """Stop where no interval or permutation could mean anything.
+
+    Raises:
+        NotComputable: Fewer than 4 subjects a side.
+    """
+    if n < LEAST_SUBJECTS:
+        raise NotComputable(
+            f"{n} subjects a side (the smallest of hold-out, synthetic and half of all real)",
+            f"at least {LEAST_SUBJECTS}",
+            "Add hold-out subjects or samples",
+        )
+
+
+def jackknife_error(
+    statistic: Statistic, pool: Pool, a: IntArray, b: IntArray
+) -> tuple[float, int]:
+    """Standard error by leaving out blocks of pairs, and its degrees of freedom.
+
+    The k-th block takes the same positions out of both sides, so that n stays equal.
+
+    References:
+        Efron and Stein 1981, doi 10.1214/aos/1176345462: conservative for any statistic.
+    """
+    n = len(a)
+    blocks = min(n, JACKKNIFE_BLOCKS)
+    gone = [np.arange(k, n, blocks) for k in range(blocks)]
+    left = statistic(pool, [np.delete(a, g) for g in gone], [np.delete(b, g) for g in gone])
+    variance = (blocks - 1) / blocks * float(((left - left.mean()) ** 2).sum())
+    return float(np.sqrt(variance)), blocks - 1
+
+
+def smallest_shift_sd(
+    statistic: Statistic,
+    pool: Pool,
+    floor: Floor,
+    worse: Literal["higher", "lower", "both"],
+    rng: np.random.Generator,
+) -> float | None:
+    """Smallest planted shift that exceeds 95 % of the floor in 80 % of real splits.
+
+    Args:
+        statistic: As in ``infer``.
+        pool: As in ``infer``.
+        floor: Real versus real at the same n.
+        worse: Direction that counts as detected.
+        rng: Source of randomness.
+
+    Returns:
+        One of ``SHIFTS_SD``, or None where even the largest goes unseen.
+    """
+    orders = [rng.permutation(pool.real) for _ in range(SHIFT_SPLITS)]
+    n = floor.n
+
+    def detected(shift: float) -> bool:
+        seen = 0
+        for order in orders:
+            left, right = order[:n], order[n : 2 * n]
+            value = float(statistic(pool.shifted(right, shift), [left], [right])[0])
+            seen += _beyond(value, floor, worse)
+        return seen >= 0.8 * SHIFT_SPLITS
+
+    low, high = 0, len(SHIFTS_SD)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if detected(SHIFTS_SD[middle]) else (middle + 1, high)
+    return SHIFTS_SD[low] if low < len(SHIFTS_SD) else None
+
+
+def _beyond(value: float, floor: Floor, worse: str) -> bool:
+    if worse == "both":
+        return abs(value - floor.mean) > float(np.quantile(np.abs(floor.values - floor.mean), 0.95))
+    if worse == "higher":
+        return value > float(np.quantile(floor.values, 0.95))
+    return value < float(np.quantile(floor.values, 0.05))
+
+
+def _permuted(
+    statistic: Statistic, pool: Pool, permutations: int, rng: np.random.Generator
+) -> FloatArray:
+    both = np.concatenate([pool.holdout, pool.synthetic])
+    n = len(pool.holdout)
+    orders = [rng.permutation(both) for _ in range(permutations)]
+    return statistic(pool, [o[:n] for o in orders], [o[n:] for o in orders])
+
+
+def _floor(
+    statistic: Statistic, pool: Pool, n: int, splits: int, rng: np.random.Generator
+) -> Floor | None:
+    if len(pool.real) < 2 * n:
+        return None
+    orders = [rng.permutation(pool.real) for _ in range(splits)]
+    return floor_of(statistic(pool, [o[:n] for o in orders], [o[n : 2 * n] for o in orders]), n)
+
+
+def _to_train(statistic: Statistic, pool: Pool, n: int) -> float | None:
+    if len(pool.train) < n:
+        return None
+    return float(statistic(pool, [pool.train[:n]], [pool.synthetic])[0])
+
+
+def _one_sided(value: float, null: FloatArray, worse: str) -> PermutationTest:
+    """Larger always speaks against the generator in what is tested."""
+    if worse == "lower":
+        flipped = test_from_null(-value, -null)
+    elif worse == "both":
+        center = float(np.median(null))
+        flipped = test_from_null(abs(value - center), np.abs(null - center))
+    else:
+        return test_from_null(value, null)
+    return PermutationTest(
+        p_value=flipped.p_value,
+        observed=value,
+        null_mean=float(null.mean()),
+        null_sd=flipped.null_sd,
+        permutations=flipped.permutations,
+    )
+
+
+def _students_interval(value: float, error: float, freedom: int) -> tuple[float, float]:
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, freedom)) * error
+    return value - half, value + half
+
+
+def effective_clopper_pearson(value: float, error: float, freedom: int) -> tuple[float, float]:
+    """Interval of a rate: Clopper-Pearson at the n that a jackknife standard error implies.
+
+    At 0 and 1, where the jackknife is blind, the n of the subjects stands.
+
+    References:
+        Korn and Graubard 1998, Survey Methodology 24, 193-201.
+    """
+    from scipy.stats import beta
+
+    n = freedom + 1.0
+    if 0 < value < 1 and error > 0:
+        n = min(max(value * (1 - value) / error**2, 2.0), 1e9)
+    hits = value * n
+    low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
+    return low, high

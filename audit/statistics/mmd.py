@@ -1,0 +1,198 @@
+"""Unbiased squared maximum mean discrepancy (MMD²) and its variance, on kernel matrices.
+
+The estimate has expectation 0 where the distributions agree, so it is negative half of the time
+there: it is never clamped. Its variance keeps both orders of the Hoeffding decomposition: the
+first vanishes where the distributions agree, where the usual jackknife is twice too large.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.errors import NotComputable
+from audit.statistics.pool import FloatArray, IntArray, Pool
+
+Kernel = Callable[[Pool, IntArray, IntArray], FloatArray]
+BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def cubic_kernel(pool: Pool, a: IntArray, b: IntArray) -> FloatArray:
+    """``(xᵀy / d + 1)³`` of the features as they came: the kernel of KID.
+
+    References:
+        Bińkowski et al. 2018, arXiv:1801.01401.
+    """
+    root = pool.raw_products(a, b) / pool.dim + 1.0
+    return root * root * root
+
+
+def gaussian_kernel(pool: Pool, a: IntArray, b: IntArray) -> FloatArray:
+    """Mean of five Gaussians about the median squared distance of real rows.
+
+    References:
+        Gretton et al. 2012, JMLR 13, 723-773 (median heuristic).
+    """
+    apart = pool.squared_distances(a, b)
+    bandwidth = median_squared_distance(pool)
+    kernels = (np.exp(-apart / (2 * bandwidth * f * f)) for f in BANDWIDTH_FACTORS)
+    return sum(kernels) / len(BANDWIDTH_FACTORS)  # type: ignore[return-value]
+
+
+def median_squared_distance(pool: Pool) -> float:
+    """Median squared distance between real rows: a ruler that no generator can stretch.
+
+    Raises:
+        NotComputable: All real rows are equal.
+    """
+
+    def find() -> float:
+        real = pool.real[:2000]
+        apart = pool.squared_distances(real, real)[np.triu_indices(len(real), 1)]
+        return float(np.median(apart)) if len(apart) else 0.0
+
+    bandwidth = pool.once("ruler:median", find)
+    if not bandwidth > 0:
+        raise NotComputable("real volumes with equal features", "features that vary")
+    return bandwidth
+
+
+def mmd2_of_sets(
+    pool: Pool, kernel: Kernel, a: Sequence[IntArray], b: Sequence[IntArray]
+) -> FloatArray:
+    """MMD² of many pairs of row sets from one kernel matrix: indicator vectors, one product."""
+    values = _kernel_matrix(pool, kernel)
+    first, second = (_indicators(sets, len(values)) for sets in (a, b))
+    return mmd2_from_indicators(values, first, second)
+
+
+def mmd2_from_indicators(
+    kernel_matrix: FloatArray, first: FloatArray, second: FloatArray
+) -> FloatArray:
+    """MMD² of B pairs of sets, given as 0/1 columns (N, B) over one kernel matrix (N, N).
+
+    Also right for nonnegative integer or real weights: no row is ever paired with itself, so a
+    weighted (bootstrap) sample keeps its expectation.
+    """
+    diagonal = np.diag(kernel_matrix)[:, None]
+    towards_first = kernel_matrix @ first
+    within_first = (first * towards_first).sum(0) - (first**2 * diagonal).sum(0)
+    towards_second = kernel_matrix @ second
+    within_second = (second * towards_second).sum(0) - (second**2 * diagonal).sum(0)
+    n, m = first.sum(0), second.sum(0)
+    return np.asarray(
+        within_first / (n**2 - (first**2).sum(0))
+        + within_second / (m**2 - (second**2).sum(0))
+        - 2 * (second * towards_first).sum(0) / (n * m)
+    )
+
+
+def mmd2(*, real: npt.ArrayLike, synthetic: npt.ArrayLike) -> float:
+    """Unbiased MMD² with the cubic kernel (KID) of rows (n, d) and (m, d), all pairs.
+
+    Raises:
+        NotComputable: Fewer than two rows on a side.
+    """
+    x, y = (np.asarray(rows, dtype=np.float64) for rows in (real, synthetic))
+    if min(len(x), len(y)) < 2:
+        raise NotComputable(f"{min(len(x), len(y))} volumes on one side", "at least 2")
+    kernel_xx, kernel_yy, kernel_xy = (_cubic(p, q) for p, q in ((x, x), (y, y), (x, y)))
+    n, m = len(x), len(y)
+    return float(
+        (kernel_xx.sum() - np.trace(kernel_xx)) / (n * (n - 1))
+        + (kernel_yy.sum() - np.trace(kernel_yy)) / (m * (m - 1))
+        - 2 * kernel_xy.mean()
+    )
+
+
+def mmd2_of_subsets(
+    *,
+    real: npt.ArrayLike,
+    synthetic: npt.ArrayLike,
+    subsets: Sequence[tuple[IntArray, IntArray]],
+) -> FloatArray:
+    """KID of many subsets (positions in real, positions in synthetic) from one Gram matrix.
+
+    The published protocol of torch-fidelity averages 100 subsets of 1000. Same numbers, one
+    product in float32 with float64 sums. Their spread is no confidence interval.
+    """
+    x, y = (np.asarray(rows, dtype=np.float32) for rows in (real, synthetic))
+    picks = [np.zeros((len(side), len(subsets)), dtype=np.float32) for side in (x, y)]
+    for k, chosen in enumerate(subsets):
+        for pick, positions in zip(picks, chosen, strict=True):
+            pick[positions, k] = 1.0
+    n, m = (len(side) for side in subsets[0])
+    total = np.zeros(len(subsets))
+    for rows, pick, size in ((x, picks[0], n), (y, picks[1], m)):
+        kernel = _cubic(rows, rows)
+        np.fill_diagonal(kernel, 0.0)
+        total += np.einsum("nb,nb->b", pick, kernel @ pick, dtype=np.float64) / (size * (size - 1))
+    across = np.einsum("nb,nb->b", picks[0], _cubic(x, y) @ picks[1], dtype=np.float64)
+    return np.asarray(total - 2 * across / (n * m))
+
+
+def mmd2_standard_error(
+    kernel_xx: FloatArray, kernel_yy: FloatArray, kernel_xy: FloatArray
+) -> float:
+    """Standard error of unbiased MMD² from both orders of its Hoeffding decomposition.
+
+    Args:
+        kernel_xx: Kernel (n, n) within one sample.
+        kernel_yy: Kernel (m, m) within the other.
+        kernel_xy: Kernel (n, m) across.
+
+    References:
+        Hoeffding 1948; Sutherland and Deka 2019, arXiv:1906.02104.
+    """
+    n, m = kernel_xy.shape
+    across = _double_centered_square(kernel_xy, diagonal=True)
+    total = 4 * across / (n * m)
+    for inner, outer, size, other in (
+        (kernel_xx, kernel_xy, n, m),
+        (kernel_yy, kernel_xy.T, m, n),
+    ):
+        within = _double_centered_square(inner, diagonal=False)
+        witness = (inner.sum(1) - np.diag(inner)) / (size - 1) - outer.mean(1)
+        first = float(witness.var(ddof=1)) - within / (size - 1) - across / other
+        total += 4 * max(first, 0.0) / size + 2 * within / (size * (size - 1))
+    return float(np.sqrt(max(total, 0.0)))
+
+
+def mmd2_se_in_pool(pool: Pool, kernel: Kernel, a: IntArray, b: IntArray) -> float:
+    """``mmd2_standard_error`` of two sets of a pool's rows."""
+    values = _kernel_matrix(pool, kernel)
+    return mmd2_standard_error(values[np.ix_(a, a)], values[np.ix_(b, b)], values[np.ix_(a, b)])
+
+
+def _kernel_matrix(pool: Pool, kernel: Kernel) -> FloatArray:
+    everything = np.arange(len(pool.rows), dtype=np.intp)
+    return pool.once(f"kernel:{kernel.__name__}", lambda: kernel(pool, everything, everything))
+
+
+def _double_centered_square(kernel: FloatArray, *, diagonal: bool) -> float:
+    """Mean square of the kernel's degenerate part."""
+    if diagonal:
+        centered = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
+        n, m = kernel.shape
+        return float((centered**2).sum() / ((n - 1) * (m - 1)))
+    # U-centering (Székely and Rizzo 2014): unbiased for the degenerate part without the diagonal.
+    n = len(kernel)
+    bare = kernel - np.diag(np.diag(kernel))
+    rows = bare.sum(1) / (n - 2)
+    centered = bare - rows[None, :] - rows[:, None] + bare.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(centered, 0.0)
+    return float((centered**2).sum() / (n * (n - 3)))
+
+
+def _cubic(a: npt.NDArray[np.floating], b: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    root = a @ b.T
+    root /= a.shape[1]
+    root += 1
+    return np.asarray(root * root * root)
+
+
+def _indicators(sets: Sequence[IntArray], rows: int) -> FloatArray:
+    columns = np.zeros((rows, len(sets)))
+    for k, positions in enumerate(sets):
+        columns[positions, k] = 1.0
+    return columns

@@ -1,0 +1,133 @@
+"""Pool: the pooled features of one extractor, one row a subject, and their shared products.
+
+Every Fréchet and kernel quantity of an extractor is a function of blocks of one centered float64
+Gram matrix, so it is made once. Above ``GRAM_ROWS`` rows no Gram matrix is kept: blocks are made
+from the rows as they are needed, and memory stays at one block.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+T = TypeVar("T")
+GRAM_ROWS = 6000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """Rows of all roles about their pooled mean.
+
+    Attributes:
+        rows: Centered features, float64 (N, d).
+        center: What was subtracted (d,).
+        train: Positions of real rows the generator learned from.
+        holdout: Positions of real rows it never saw.
+        synthetic: Positions of generated rows.
+    """
+
+    rows: FloatArray
+    center: FloatArray
+    train: IntArray
+    holdout: IntArray
+    synthetic: IntArray
+    _made: dict[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def dim(self) -> int:
+        """Feature dimension d."""
+        return self.rows.shape[1]
+
+    @property
+    def real(self) -> IntArray:
+        """Positions of all real rows."""
+        return np.concatenate([self.holdout, self.train])
+
+    @cached_property
+    def gram(self) -> FloatArray:
+        """Centered products (N, N)."""
+        return self.rows @ self.rows.T
+
+    def products(self, a: IntArray, b: IntArray) -> FloatArray:
+        """Centered inner products (n, m) of two sets of rows."""
+        if len(self.rows) <= GRAM_ROWS:
+            return self.gram[np.ix_(a, b)]
+        return self.rows[a] @ self.rows[b].T
+
+    @cached_property
+    def lengths(self) -> FloatArray:
+        """Squared distance (N,) of each row to the pooled mean."""
+        return np.einsum("nd,nd->n", self.rows, self.rows)
+
+    @cached_property
+    def offsets(self) -> FloatArray:
+        """Products (N,) of each centered row with the center: what turns centered to raw."""
+        return self.rows @ self.center
+
+    def raw_products(self, a: IntArray, b: IntArray) -> FloatArray:
+        """Inner products (n, m) of the features as they came, before centering."""
+        shift = (
+            self.offsets[a][:, None] + self.offsets[b][None, :] + float(self.center @ self.center)
+        )
+        return self.products(a, b) + shift
+
+    def squared_distances(self, a: IntArray, b: IntArray) -> FloatArray:
+        """Squared Euclidean distances (n, m), clamped at 0."""
+        apart = self.lengths[a][:, None] + self.lengths[b][None, :] - 2 * self.products(a, b)
+        return np.maximum(apart, 0.0)
+
+    @cached_property
+    def leading_axis(self) -> tuple[FloatArray, float]:
+        """Direction (d,) in which real rows vary most, and their standard deviation along it."""
+        real = self.rows[self.real] - self.rows[self.real].mean(axis=0)
+        _, singular, axes = np.linalg.svd(real, full_matrices=False)
+        sd = float(singular[0]) / np.sqrt(max(len(real) - 1, 1))
+        return axes[0], sd
+
+    def shifted(self, positions: IntArray, shift_sd: float) -> "Pool":
+        """The same pool with some rows moved along the leading axis.
+
+        Args:
+            positions: Rows to move.
+            shift_sd: By how many standard deviations of the real rows along that axis.
+        """
+        axis, sd = self.leading_axis
+        moved = self.rows.copy()
+        moved[positions] += shift_sd * sd * axis
+        return Pool(
+            rows=moved,
+            center=self.center,
+            train=self.train,
+            holdout=self.holdout,
+            synthetic=self.synthetic,
+            _made={k: v for k, v in self._made.items() if k.startswith("ruler:")},
+        )
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """Make a value of this pool once; keys that start with ``ruler:`` survive ``shifted``."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]  # type: ignore[return-value]
+
+
+def pool_of(*, train: FloatArray, holdout: FloatArray, synthetic: FloatArray) -> Pool:
+    """Pool the rows (n, d) of three roles, one row a subject; ``train`` may be empty (0, d)."""
+    stacked = np.concatenate(
+        [r.reshape(len(r), synthetic.shape[1]) for r in (train, holdout, synthetic)]
+    ).astype(np.float64)
+    center = stacked.mean(axis=0)
+    edges = np.cumsum([0, len(train), len(holdout), len(synthetic)])
+    places = [np.arange(lo, hi, dtype=np.intp) for lo, hi in pairwise(edges)]
+    return Pool(
+        rows=stacked - center,
+        center=center,
+        train=places[0],
+        holdout=places[1],
+        synthetic=places[2],
+    )
