@@ -13,11 +13,11 @@ import numpy as np
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.estimate import Estimate
+from audit.footprint import BANDS, meter_quality
 from audit.metric import Measurement, Metric
 from audit.result import PhaseRecord
 
 PHASES = ("sampling", "decoding")
-BANDS = {"counter": (0.95, 1.25), "mixed": (0.9, 1.4), "modelled": (1 / 3, 3.0)}
 
 
 def energy_per_volume_wh(records: Sequence[PhaseRecord]) -> tuple[float, float]:
@@ -36,15 +36,6 @@ def energy_per_volume_wh(records: Sequence[PhaseRecord]) -> tuple[float, float]:
     if not parts:
         raise NotComputable("no component's energy is known", "a meter or a load model")
     return sum(parts) * 1000 / volumes, volumes
-
-
-def meter_quality(records: Sequence[PhaseRecord]) -> str:
-    """``counter``, ``mixed`` or ``modelled``, by how the components were obtained."""
-    methods = {m for r in records for m in r.method.values() if not m.startswith("missing")}
-    counted = methods & {"counter", "power_sensor"}
-    if counted == methods:
-        return "counter"
-    return "mixed" if counted else "modelled"
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  # noqa: ARG001

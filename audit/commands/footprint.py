@@ -1,0 +1,71 @@
+"""``voxaudit footprint RUN``: energy and CO2 of each phase, for any grid, without running again."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from audit.cli import JsonFlag, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    @app.command("footprint")
+    def footprint_command(
+        run: Path = typer.Argument(..., help="Run folder."),
+        zone: str = typer.Option(None, help="ISO country code, such as FRA; repeats nothing."),
+        month: str = typer.Option(None, help="YYYY-MM, with a monthly table."),
+        pue: float = typer.Option(1.0, help="Power usage effectiveness of the site."),
+        intensities: Path = typer.Option(None, help="CSV: zone, period, g_per_kwh."),
+        volumes: int = typer.Option(10_000, help="Samples to extrapolate to."),
+        all_zones: bool = typer.Option(False, "--all-zones", help="One line a zone or month."),
+        as_json: bool = JsonFlag,
+    ) -> None:
+        """Print energy, CO2, break-even and what the same run would cost elsewhere."""
+        from audit.footprint import project, what_if
+
+        table = None
+        if intensities is not None:
+            from audit.carbon import read_intensities
+
+            table = read_intensities(intensities)
+        if all_zones:
+            _print_what_if(what_if(run, table=table, pue=pue), as_json=as_json)
+            return
+        found = project(run, zone=zone, period=month, pue=pue, table=table, volumes=volumes)
+        if as_json:
+            print_json(found)
+        else:
+            _print(found)
+
+
+def _print_what_if(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ["zone", "period", "g_per_kwh", "emissions_g", "ratio_to_lowest"])
+
+
+def _print(found: dict[str, Any]) -> None:
+    print_table(
+        found["phases"],
+        ["phase", "duration_s", "energy_kwh", "emissions_g", "cpu", "gpu", "ram"],
+    )
+    print(f"\ntotal: {found['energy_kwh']:.4g} kWh")
+    if found["emissions_g"] is None:
+        print("CO2: give the grid with --zone, such as --zone DEU")
+    else:
+        grid = found["intensity"]
+        print(
+            f"CO2: {found['emissions_g']:.4g} g "
+            f"({found['emissions_low_g']:.4g} to {found['emissions_high_g']:.4g}; "
+            f"{found['meter']} meter)\n"
+            f"grid: {grid['zone']} {grid['period']}, {grid['g_per_kwh']:.1f} g/kWh, "
+            f"{grid['basis']}, PUE {found['pue']}, {grid['source']}"
+        )
+        for same in found["equivalents"]:
+            print(
+                f"      = {same['value']:.3g} {same['what']} "
+                f"({same['g_per_unit']} g each; {same['source']})"
+            )
+    for sentence in found["notes"]:
+        print(f"note: {sentence}")
