@@ -1,17 +1,30 @@
-"""Cohort: a lazy, hashed sequence of cases in one role.
+"""Cohort: a lazy, hashed sequence of cases in one role; read from disk and written to it.
 
 The subject, not the volume, is the unit of splitting, resampling and privacy.
 """
 
+import csv
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from audit.errors import BadInput
-from audit.volume import LabelMap, Volume
+from audit.errors import BadInput, UnusableFile
+from audit.formats.find import files_behind
+from audit.label_files import read_labels
+from audit.layouts.find import find_rows
+from audit.layouts.row import Listing, Mask, Row
+from audit.layouts.splits import role_of
+from audit.result import write_text
+from audit.volume import LabelMap, Volume, read_volume, write_label_map, write_volume
 
 Role = Literal["train", "holdout", "synthetic", "conditions"]
 
@@ -186,3 +199,207 @@ def refuse_shared_subjects(train: Cohort, holdout: Cohort) -> None:
             "none",
             "Split by subject; `voxaudit data check` lists them",
         )
+
+
+def read_cohort(
+    path: str | Path,
+    *,
+    role: Role,
+    labels: Mapping[str, int] | None = None,
+    split: str | None = None,
+    skip_unusable: bool = False,
+    allow_outside: bool = False,
+) -> Cohort:
+    """Find the cases of a cohort on disk; voxels are read on access.
+
+    Args:
+        path: A folder of volumes, an ACDC or M&Ms folder, or a CSV manifest.
+        role: What the cohort is for. Where the place has splits, ``train`` and ``holdout`` take
+            the splits of that kind (``val`` and ``test`` are hold-out).
+        labels: Code of each structure, over ``labels.json`` and the layout.
+        split: Take this split instead.
+        skip_unusable: Read every file now and leave out what cannot be used; the notes say so.
+        allow_outside: Let a manifest point outside its folder.
+
+    Raises:
+        BadInput: There is no cohort, or none of its cases fits the role.
+    """
+    _, listing = find_rows(path, allow_outside=allow_outside)
+    names = labels if labels is not None else listing.names
+    rows = _of_role(listing, role, split)
+    sources = [_source(row, number, role, names) for number, row in enumerate(rows, start=1)]
+    if not skip_unusable:
+        return Cohort(role, sources)
+    usable, reasons = [], Counter[str]()
+    for source in sources:
+        try:
+            source.read()
+            usable.append(source)
+        except UnusableFile as error:
+            reasons[error.observed.partition(": ")[2]] += 1
+    if not usable:
+        raise BadInput(f"none of the {len(rows)} cases of '{role}' can be used", "at least one")
+    return Cohort(role, usable, notes=_skip_notes(reasons, len(rows)))
+
+
+def read_row(row: Row, *, role: Role, names: Mapping[str, int] | None) -> Case:
+    """Read one case from its files.
+
+    Raises:
+        UnusableFile: One of them cannot be used.
+    """
+    if row.problem is not None:
+        raise row.problem
+    image, masks = row.image, row.masks
+    if role == "conditions" and not masks:
+        image, masks = (), (Mask(path=image[0]),) if image else ()
+    volume = None
+    if image:
+        volume = read_volume(image, spacing_mm=row.spacing_mm, frame_ms=row.frame_ms)
+    elif role != "conditions" or not masks:
+        raise UnusableFile("the case has no image", "one", "Give the row an image")
+    labels = None
+    if masks:
+        labels = read_labels(
+            masks,
+            image=volume,
+            names=names,
+            labeled_frames=row.labeled_frames,
+            spacing_mm=row.spacing_mm,
+        )
+    return Case(
+        id=row.id,
+        subject=row.subject,
+        image=volume if volume is not None else _as_volume(labels),
+        labels=labels,
+        condition=row.condition,
+        group=row.group,
+        attributes=dict(row.attributes),
+    )
+
+
+def _as_volume(labels: LabelMap | None) -> Volume:
+    """Codes of a condition in place of intensities."""
+    assert labels is not None
+    return Volume(
+        array=labels.array[None].astype(np.float32),
+        spacing_mm=labels.spacing_mm,
+        spacing_known=labels.spacing_known,
+        frame_ms=labels.frame_ms,
+    )
+
+
+def _source(row: Row, number: int, role: Role, names: Mapping[str, int] | None) -> CaseSource:
+    def read() -> Case:
+        try:
+            return read_row(row, role=role, names=names)
+        except UnusableFile as error:  # the row by number: a path may name a patient
+            raise UnusableFile(
+                f"case {number} of '{role}' cannot be used: {error.observed}",
+                error.expected,
+                error.remedy or "`voxaudit data check` lists all such files",
+            ) from error
+
+    return CaseSource(
+        id=row.id,
+        subject=row.subject,
+        read=read,
+        content_hash=partial(hash_row, row),
+        condition=row.condition,
+        group=row.group,
+        labeled=bool(row.masks) or role == "conditions",
+    )
+
+
+def hash_row(row: Row) -> str:
+    """SHA-256 of the bytes of a case's files and of what its row overrides."""
+    digest = hashlib.sha256()
+    known = (row.spacing_mm, row.frame_ms, row.labeled_frames)
+    digest.update(repr((known, [(m.frame, m.structure) for m in row.masks])).encode())
+    for paths in (row.image, *((mask.path,) for mask in row.masks)):
+        if not paths:
+            continue
+        for path in files_behind(paths):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _of_role(listing: Listing, role: Role, split: str | None) -> list[Row]:
+    rows = list(listing.rows)
+    if split is not None:
+        chosen = [row for row in rows if row.split == split]
+    elif role in ("train", "holdout") and any(row.split for row in rows):
+        chosen = [row for row in rows if role_of(row.split or "") == role]
+    else:
+        chosen = rows
+    if not chosen:
+        splits = sorted({row.split for row in rows if row.split})
+        wanted = f"role '{role}'" if split is None else f"split '{split}'"
+        raise BadInput(
+            f"no case belongs to {wanted}",
+            f"one of the splits {', '.join(splits) or '(there are none)'}",
+        )
+    return chosen
+
+
+def _skip_notes(reasons: Mapping[str, int], n: int) -> list[str]:
+    skipped = sum(reasons.values())
+    if not skipped:
+        return []
+    shown = "; ".join(f"{count} because {reason}" for reason, count in sorted(reasons.items()))
+    return [f"{skipped} of {n} cases were skipped as unusable: {shown}."]
+
+
+def write_cohort(cases: Iterable[Case], folder: str | Path) -> Path:
+    """Write cases as NIfTI with ``cohort.csv`` and ``labels.json``; ``read_cohort`` reads them.
+
+    Files are written one by one and each atomically, the manifest last: a folder without it is
+    unfinished.
+
+    Args:
+        cases: What to write; may be a generator of any length.
+        folder: Where to.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BadInput: Two cases have one id, or label maps name their codes differently.
+    """
+    place = Path(folder)
+    names: dict[str, int] = {}
+    rows: dict[str, dict[str, str]] = {}
+    for case in cases:
+        if case.id in rows:
+            raise BadInput("two cases have the same id", "unique ids")
+        rows[case.id] = _write_case(case, place, len(rows))
+        if case.labels is not None:
+            clash = [n for n, code in case.labels.names.items() if names.get(n, code) != code]
+            if clash:
+                raise BadInput(f"'{clash[0]}' has several codes", "one code a name in all cases")
+            names.update(case.labels.names)
+    if names:
+        write_text(place / "labels.json", json.dumps(names, indent=1) + "\n")
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns or ["id", "subject", "image"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows.values())
+    manifest = place / "cohort.csv"
+    write_text(manifest, table.getvalue())
+    return manifest
+
+
+def _write_case(case: Case, folder: Path, number: int) -> dict[str, str]:
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", case.id)
+    stem = case.id if plain else f"case-{number:05d}"
+    row = {"id": case.id, "subject": case.subject, "image": f"{stem}.nii.gz"}
+    write_volume(case.image, folder / row["image"])
+    if case.labels is not None:
+        row["mask"] = f"{stem}_labels.nii.gz"
+        write_label_map(case.labels, folder / row["mask"], affine=case.image.affine)
+        if case.labels.frames is not None:
+            row["labeled_frames"] = " ".join(map(str, case.labels.frames))
+    row |= {k: v for k in ("condition", "group") if (v := getattr(case, k)) is not None}
+    return row | {name: repr(float(value)) for name, value in case.attributes.items()}

@@ -1,16 +1,21 @@
-"""Volume and LabelMap: what one image is in memory.
+"""Volume and LabelMap: what one image is in memory, and how it is read and written.
 
 Arrays are always ``c t z y x``: a 3D image has t = 1, a 2D image z = 1. Orientation is RAS:
-x grows to the patient's right, y to anterior, z to superior.
+x grows to the patient's right, y to anterior, z to superior. Oblique stacks of thick slices
+(short-axis cine) keep their slices along z: see ``audit.formats.canonical``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from audit.errors import BadInput
+from audit.errors import BadInput, UnusableFile
+from audit.formats.canonical import to_ras
+from audit.formats.find import read_raster
+from audit.formats.raster import Affine, Raster, spacing_of
 
 Spacing = tuple[float, float, float]
 
@@ -106,3 +111,158 @@ class LabelMap:
         if name not in self.names:
             raise BadInput(f"label map has no '{name}'", f"one of {', '.join(self.names)}")
         return self.array == self.names[name]
+
+
+def read_volume(
+    path: str | Path | Sequence[Path],
+    *,
+    spacing_mm: Spacing | None = None,
+    frame_ms: float | None = None,
+) -> Volume:
+    """Read an image: NIfTI, MetaImage, NRRD, or a DICOM series.
+
+    Args:
+        path: A file, a folder that holds one DICOM series, or the files of one series.
+        spacing_mm: Voxel size along the file's own (x, y, z), where the header is wrong or silent.
+        frame_ms: Frame period, likewise.
+
+    Raises:
+        UnusableFile: It cannot be read, or holds non-finite voxels, one value only, or no valid
+            geometry.
+    """
+    raster = read_image_raster(path, spacing_mm=spacing_mm, frame_ms=frame_ms)
+    return volume_of(raster)
+
+
+def read_image_raster(
+    path: str | Path | Sequence[Path],
+    *,
+    spacing_mm: Spacing | None = None,
+    frame_ms: float | None = None,
+) -> Raster:
+    """As ``read_volume``, but in the file's own order and type."""
+    raster = read_raster([Path(path)] if isinstance(path, str | Path) else path)
+    _refuse_bad_geometry(raster.affine)
+    if spacing_mm is not None:
+        raster = _with_spacing(raster, spacing_mm)
+    return raster if frame_ms is None else replace(raster, frame_ms=frame_ms)
+
+
+def volume_of(raster: Raster) -> Volume:
+    """Turn a raster to RAS and check its voxels.
+
+    Raises:
+        UnusableFile: It holds non-finite voxels or one value only.
+    """
+    turned = to_ras(raster)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(turned.array.transpose(4, 3, 2, 1, 0), dtype=np.float32)
+    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if bad:
+        raise UnusableFile(
+            f"the image has {bad} voxels that are NaN or infinite", "none", "Fill or crop them"
+        )
+    if array.min() == array.max():
+        raise UnusableFile(
+            f"every voxel of the image is {array.flat[0]:g}", "more than one value", "Remove it"
+        )
+    return Volume(
+        array=array,
+        spacing_mm=spacing_zyx(turned.affine),
+        spacing_known=turned.spacing_known,
+        frame_ms=turned.frame_ms if array.shape[1] > 1 else None,
+        affine=turned.affine,
+    )
+
+
+def write_volume(volume: Volume, path: str | Path) -> None:
+    """Write an image as NIfTI, atomically and reproducibly.
+
+    Integers stay integers on disk; unknown spacing is written as the identity affine, known
+    spacing never is.
+
+    Raises:
+        BadInput: The name does not end in .nii or .nii.gz.
+    """
+    array = volume.array
+    whole = bool(np.all(array == np.round(array)) and np.abs(array).max() < 2**15)
+    stored = array.astype(np.int16) if whole else array
+    _write(stored, volume, Path(path))
+
+
+def write_label_map(labels: LabelMap, path: str | Path, *, affine: Affine | None = None) -> None:
+    """Write codes as NIfTI; names go to ``labels.json``, labeled frames to the manifest.
+
+    Args:
+        labels: The map.
+        path: Ends in .nii or .nii.gz.
+        affine: That of the image it belongs to.
+    """
+    frame = Volume(
+        array=np.zeros((1, 1, 1, 1, 1), np.float32),
+        spacing_mm=labels.spacing_mm,
+        spacing_known=labels.spacing_known,
+        frame_ms=labels.frame_ms,
+        affine=affine,
+    )
+    _write(labels.array[None], frame, Path(path))
+
+
+def _write(stored: npt.NDArray[np.generic], geometry: Volume, path: Path) -> None:
+    from audit.formats.nifti import write
+    from audit.result import write_bytes
+
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise BadInput(f"cannot write a volume as '{path.suffix}'", ".nii or .nii.gz")
+    affine = geometry.affine
+    if not geometry.spacing_known:
+        affine = np.eye(4)
+    elif affine is None:
+        affine = _centered(geometry.spacing_mm, stored.shape[2:])
+    data = stored.transpose(4, 3, 2, 1, 0)
+    if data.shape[4] == 1:
+        data = data[..., 0] if data.shape[3] > 1 else data[..., 0, 0]
+    write_bytes(path, write(path, data, affine, frame_ms=geometry.frame_ms))
+
+
+def _centered(spacing_mm: Spacing, sizes: Sequence[int]) -> Affine:
+    """Axis-aligned affine with the origin at the center of the grid (z, y, x)."""
+    steps = np.array(spacing_mm[::-1], dtype=np.float64)
+    affine = np.diag([*steps, 1.0])
+    affine[:3, 3] = -steps * (np.array(sizes[::-1]) - 1) / 2
+    if np.allclose(affine, np.eye(4)):  # a single 1 mm voxel; the identity would say "unknown"
+        affine[:3, 3] = -0.5
+    return affine
+
+
+def _with_spacing(raster: Raster, spacing_mm: Spacing) -> Raster:
+    if len(spacing_mm) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+        raise UnusableFile(
+            f"the manifest gives a spacing of {spacing_mm} mm", "three positive numbers (x y z)"
+        )
+    affine = raster.affine.copy()
+    affine[:3, :3] *= np.asarray(spacing_mm) / np.asarray(spacing_of(raster.affine))
+    return replace(raster, affine=affine, spacing_known=True)
+
+
+def _refuse_bad_geometry(affine: Affine) -> None:
+    with np.errstate(all="ignore"):
+        sizes = spacing_of(affine)
+        sound = (
+            np.isfinite(affine).all()
+            and np.allclose(affine[3], [0, 0, 0, 1])
+            and all(1e-6 < s < 1e6 for s in sizes)
+            and abs(np.linalg.det(affine[:3, :3] / np.asarray(sizes))) > 1e-3
+        )
+    if not sound:
+        raise UnusableFile(
+            "the affine gives voxels of no volume or of no finite size",
+            "three independent axes with a positive spacing",
+            "Correct the header",
+        )
+
+
+def spacing_zyx(affine: Affine) -> Spacing:
+    """Voxel size along (z, y, x) in mm."""
+    x, y, z = (round(s, 6) for s in spacing_of(affine))
+    return z, y, x

@@ -1,0 +1,1 @@
+"""One file format a module; each defines ``FORMAT`` (see ``audit.formats.raster``)."""

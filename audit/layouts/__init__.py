@@ -1,0 +1,1 @@
+"""One folder layout a module; each defines ``LAYOUT`` (see ``audit.layouts.row``)."""
