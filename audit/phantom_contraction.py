@@ -1,6 +1,7 @@
 """Weaken the contraction of any cine with an LV label: frames are remapped to larger volumes."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,9 @@ import numpy.typing as npt
 from audit.cohort import Case
 from audit.errors import BadInput
 from audit.volume import LabelMap
+
+Array = npt.NDArray[np.float32]
+BISECTIONS = 7
 
 
 def weaken(case: Case, factor: float) -> Case:
@@ -36,10 +40,14 @@ def weaken(case: Case, factor: float) -> Case:
     codes = np.empty_like(labels.array)
     distances = {frame: _distances(labels, frame) for frame in limb}
     for t, volume in enumerate(wanted):
-        early, late, share = _between(volumes, limb, volume)
+        early, late = _between(volumes, limb, volume)
+        share = np.float32(0)
+        for step in 0.5 ** np.arange(1, BISECTIONS + 1, dtype=np.float32):
+            codes[t] = _blend(labels, distances, (early, late), share + step)
+            if (codes[t] == labels.names["lv"]).sum() > volume:
+                share += step
+        codes[t] = _blend(labels, distances, (early, late), share)
         array[:, t] = (1 - share) * case.image.array[:, early] + share * case.image.array[:, late]
-        mixed = (1 - share) * distances[early] + share * distances[late]
-        codes[t] = np.array([0, *labels.names.values()], dtype=np.int16)[mixed.argmin(axis=0)]
     return replace(
         case,
         image=replace(case.image, array=array),
@@ -59,19 +67,32 @@ def _systolic_limb(volumes: npt.NDArray[np.float64]) -> list[int]:
     return limb
 
 
-def _between(
-    volumes: npt.NDArray[np.float64], limb: list[int], volume: float
-) -> tuple[int, int, np.float32]:
-    for early, late in zip(limb, limb[1:], strict=False):
+def _between(volumes: npt.NDArray[np.float64], limb: list[int], volume: float) -> tuple[int, int]:
+    """The frames of the limb whose volumes enclose this one."""
+    for early, late in pairwise(limb):
         if volume >= volumes[late]:
-            share = (volumes[early] - volume) / (volumes[early] - volumes[late])
-            return early, late, np.float32(np.clip(share, 0, 1))
-    return limb[-1], limb[-1], np.float32(0)
+            return early, late
+    return limb[-1], limb[-1]
 
 
-def _distances(labels: LabelMap, frame: int) -> npt.NDArray[np.float32]:
-    """Signed distance (k, z, y, x) to background and each structure, negative inside."""
-    from scipy.ndimage import distance_transform_edt
+def _blend(
+    labels: LabelMap, distances: dict[int, Array], pair: tuple[int, int], share: np.float32
+) -> npt.NDArray[np.int16]:
+    """Label codes (z, y, x) on the way between two frames; voxels that agree stay."""
+    early, late = pair
+    known = np.array([0, *labels.names.values()], dtype=np.int16)
+    mixed = known[((1 - share) * distances[early] + share * distances[late]).argmin(axis=0)]
+    before, after = labels.array[early], labels.array[late]
+    return np.asarray(np.where(before == after, before, mixed), dtype=np.int16)
+
+
+def _distances(labels: LabelMap, frame: int) -> Array:
+    """Signed distance (k, z, y, x) to background and each structure, negative inside.
+
+    Smoothed a little: voxel-wise distances come in steps, which would make all voxels of a border
+    flip at once.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     found = []
     for code in (0, *labels.names.values()):
@@ -81,7 +102,7 @@ def _distances(labels: LabelMap, frame: int) -> npt.NDArray[np.float32]:
             continue
         outside = distance_transform_edt(~mask, sampling=labels.spacing_mm)
         inside = distance_transform_edt(mask, sampling=labels.spacing_mm)
-        found.append(np.asarray(outside - inside, dtype=np.float32))
+        found.append(gaussian_filter((outside - inside).astype(np.float32), 0.7))
     return np.stack(found)
 
 

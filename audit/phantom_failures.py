@@ -205,14 +205,16 @@ def _moved(case: Case, moves: npt.NDArray[np.float64]) -> Case:
     """Shift each frame and slice by (y, x) voxels, moves (t, z, 2)."""
     from scipy.ndimage import shift
 
-    array = np.empty_like(case.image.array)
-    codes = None if case.labels is None else np.empty_like(case.labels.array)
+    array, labels = case.image.array.copy(), case.labels
+    codes = None if labels is None else labels.array.copy()
     for t, z in np.ndindex(moves.shape[:2]):
         by = moves[t, z]
-        array[:, t, z] = shift(case.image.array[:, t, z], (0, *by), order=1, mode="nearest")
-        if codes is not None and case.labels is not None:
-            codes[t, z] = shift(case.labels.array[t, z], by, order=0, mode="nearest")
-    return _with(case, array, None if case.labels is None else replace(case.labels, array=codes))
+        array[:, t, z] = shift(array[:, t, z], (0, *by), order=1, mode="nearest")
+        if codes is not None:
+            codes[t, z] = shift(codes[t, z], by, order=0, mode="nearest")
+    if labels is not None and codes is not None:
+        labels = replace(labels, array=codes)
+    return _with(case, array, labels)
 
 
 def _missing_organ(case: Case, strength: float, rng: np.random.Generator) -> Case:  # noqa: ARG001

@@ -6,7 +6,8 @@ stands still, so that shortening pulls the base down through the slices. The end
 follows a volume–time curve; the epicardial volume is that plus a constant wall (incompressible
 myocardium), which fixes both radii in every frame. The RV cavity is a crescent on the septum whose
 height over the epicardium is ``H cos²`` of the angle: its area, hence its volume, is a quadratic
-in H. In-plane stretching and long-axis shear preserve area, so all volumes stay exact.
+in H. In-plane stretching, drift of the axis and tilt of the base are shears that preserve volume,
+so all volumes stay exact; the tilt lets the base cross slices gradually, as in patients.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ Array = npt.NDArray[np.float32]
 NAMES = {"rv": 1, "myocardium": 2, "lv": 3}
 GROUPS = ("NOR", "DCM", "HCM", "MINF", "RV")
 DENSITY_G_PER_ML = 1.05
-FIELD_MM = 144.0
+FIELD_MM = 152.0
 
 # Mean and SD by group: LV EDV in mL/m², LV EF in %, LV mass in g/m², RV EDV in mL/m², RV EF in %.
 # Group definitions follow ACDC (Bernard et al. 2018, doi 10.1109/TMI.2018.2837502); normal values
@@ -58,6 +59,7 @@ class Heart:
         akinesia: Share of the wall that is missing there at ES, 0 to 1.
         stretch: In-plane aspect of the LV cross-section.
         shear: Drift of the axis in (y, x), mm per mm of z.
+        tilt: Rise of the base plane towards (y, x), mm per mm.
         center_mm: Position of the LV axis at mid-level in (y, x) about the field's center.
         texture_seed: Seed of tissue, noise and bias field.
     """
@@ -80,6 +82,7 @@ class Heart:
     akinesia: float
     stretch: float
     shear: tuple[float, float]
+    tilt: tuple[float, float]
     center_mm: tuple[float, float]
     texture_seed: int
 
@@ -94,8 +97,8 @@ def draw_heart(rng: np.random.Generator, group: str) -> Heart:
     edv, ef, mass, rv_edv, rv_ef = (normal(*law) for law in POPULATION[group])
     edv, mass, rv_edv = edv * bsa, mass * bsa, rv_edv * bsa
     slender = {"DCM": 13.6, "HCM": 14.6}.get(group, 15.0)
-    septum = normal(0.35, 0.12)
-    reach = 0.5 * rv_edv / 160 * 30
+    septum = normal(0.6, 0.12)
+    reach = 0.115 * rv_edv
     return Heart(
         group=group,
         bsa_m2=bsa,
@@ -115,6 +118,7 @@ def draw_heart(rng: np.random.Generator, group: str) -> Heart:
         akinesia=normal(0.6, 0.08) if group == "MINF" else abs(normal(0.05, 0.05)),
         stretch=normal(1.0, 0.04),
         shear=(normal(0, 0.05), normal(0, 0.05)),
+        tilt=(normal(0.2, 0.05), normal(-0.22, 0.05)),
         center_mm=(
             normal(0, 2) - reach * float(np.sin(septum)),
             normal(0, 2) - reach * float(np.cos(septum)),
@@ -127,9 +131,11 @@ def ejected_share(heart: Heart, frames: int) -> npt.NDArray[np.float64]:
     """Share of the stroke volume that is out of the ventricle at each frame, 0 at ED and 1 at ES.
 
     Ejection, early filling, diastasis and atrial kick. ES falls on a frame, so that the smallest
-    sampled volume is the end-systolic one.
+    sampled volume is the end-systolic one; a single frame is ED.
     """
-    es = min(max(round(heart.systole * frames), 1), max(frames - 1, 1))
+    if frames == 1:
+        return np.zeros(1)
+    es = min(max(round(heart.systole * frames), 1), frames - 1)
     phase = np.arange(frames, dtype=np.float64)
     out = np.sin(np.pi / 2 * np.minimum(phase / es, 1)) ** 2
     diastole = np.clip((phase - es) / (frames - es), 0, 1)
@@ -223,7 +229,8 @@ class Grid:
     Attributes:
         radius: Distance from the LV axis in mm (z·k, y, x).
         angle: Angle about it, 0 towards +x, in radians.
-        height: Height over the epicardial apex in mm (z·k, 1, 1).
+        height: Height over the epicardial apex in mm (z·k, y, x), along the tilted axis.
+        level: Height over the field's center in mm (z·k, 1, 1).
         position: (y, x) about the field's center in mm, each (1, y or 1, x or 1).
         split: Samples per slice, k.
         step_mm: Distance of samples along z.
@@ -233,6 +240,7 @@ class Grid:
     radius: Array
     angle: Array
     height: Array
+    level: Array
     position: tuple[Array, Array]
     split: int
     step_mm: float
@@ -243,22 +251,30 @@ def grid_of(heart: Heart, shape: tuple[int, int, int], spacing_mm: Spacing) -> G
     """Where the voxels (z, y, x) of a centered field lie in the heart's own coordinates."""
     split = max(1, int(np.ceil(spacing_mm[0] / 3)))
     z = (np.arange(shape[0] * split) + 0.5) / split * spacing_mm[0]
-    z = (z - shape[0] * spacing_mm[0] / 2).astype(np.float32)[:, None, None]
+    level = (z - shape[0] * spacing_mm[0] / 2).astype(np.float32)[:, None, None]
     y, x = (
         ((np.arange(n) + 0.5 - n / 2) * s).astype(np.float32)
         for n, s in zip(shape[1:], spacing_mm[1:], strict=True)
     )
     y, x = y[None, :, None], x[None, None, :]
-    dy = (y - heart.center_mm[0] - heart.shear[0] * z) * np.float32(heart.stretch)
-    dx = (x - heart.center_mm[1] - heart.shear[1] * z) / np.float32(heart.stretch)
+    stretch, drift = np.float32(heart.stretch), np.asarray(heart.shear, dtype=np.float32)
+    dy = (y - np.float32(heart.center_mm[0]) - drift[0] * level) * stretch
+    dx = (x - np.float32(heart.center_mm[1]) - drift[1] * level) / stretch
     return Grid(
         radius=np.hypot(dy, dx),
         angle=np.arctan2(dy, dx),
-        height=z + np.float32(heart.length_mm / 2),
+        height=level + np.float32(heart.length_mm / 2) - _tilted(heart, dy, dx),
+        level=level,
         position=(y, x),
         split=split,
         step_mm=spacing_mm[0] / split,
         voxel_mm=float(min(spacing_mm[1:])),
+    )
+
+
+def _tilted(heart: Heart, dy: Array, dx: Array) -> Array:
+    return np.asarray(
+        np.float32(heart.tilt[0]) * dy + np.float32(heart.tilt[1]) * dx, dtype=np.float32
     )
 
 
@@ -299,7 +315,7 @@ def occupancy(grid: Grid, heart: Heart, shape: Shape) -> dict[str, Array]:
         "epicardium": inside(grid.radius, epicardial) * below,
         "right": inside(grid.radius, crest) * below,
         "right_wall": inside(grid.radius, outside) * below,
-        "pericardium": inside(grid.radius, outside + np.float32(3.5)) * below,
+        "pericardium": inside(grid.radius, (outside + np.float32(3.5)) * (outside > 0)) * below,
     }
 
 

@@ -1,4 +1,4 @@
-"""How a phantom heart looks to a balanced steady-state cine scan: tissue, bias field, Rician noise."""
+"""How a phantom heart looks to a cine scan: tissue, bias field, Rician noise."""
 
 import numpy as np
 import numpy.typing as npt
@@ -71,8 +71,7 @@ class Scene:
         self.rng = np.random.default_rng(heart.texture_seed)
         self.grid, self.shape, self.heart = grid, shape, heart
         y, x = grid.position
-        z = grid.height - heart.length_mm / 2
-        self.around = self._tissue(y, x, z)
+        self.around = self._tissue(y, x, grid.level)
         self.papillary = self._papillary()
         self.grain = smooth_field(self.rng, shape, cells=7)
         self.bias = self._bias()
@@ -164,9 +163,9 @@ class Scene:
         return (SCALE * gain * np.hypot(signal + real, imaginary)).astype(np.float32)
 
 
-def mix(below: Array, value: float, share: Array) -> Array:
+def mix(below: Array, value: float | Array, share: Array) -> Array:
     """Paint a value over an image where a structure has its share of the voxel."""
-    return np.asarray(below + (np.float32(value) - below) * share, dtype=np.float32)
+    return np.asarray(below + (value - below) * share, dtype=np.float32)
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], *, cells: int) -> Array:

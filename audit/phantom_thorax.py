@@ -6,12 +6,10 @@ inside; its share of a voxel is a linear ramp one voxel wide.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-
-from audit.cohort import Case
-from audit.volume import LabelMap, Spacing, Volume
 
 Array = npt.NDArray[np.float32]
 Point = tuple[float, float, float]
@@ -132,7 +130,7 @@ def ellipsoid(at: tuple[Array, Array, Array], center: Point, axes: Point) -> Arr
 def tube(at: tuple[Array, Array, Array], path: list[Point], radius: float) -> Array:
     """Signed distance in mm to a tube along a polyline."""
     best: Array | None = None
-    for a, b in zip(path, path[1:], strict=False):
+    for a, b in pairwise(path):
         step = [q - p for p, q in zip(a, b, strict=True)]
         length2 = max(sum(s * s for s in step), 1e-6)
         along = sum(
@@ -144,6 +142,7 @@ def tube(at: tuple[Array, Array, Array], path: list[Point], radius: float) -> Ar
             for c, p, s in zip(at, a, step, strict=True)
         )
         best = np.asarray(squared) if best is None else np.minimum(best, squared)
+    assert best is not None
     return np.asarray(np.sqrt(best) - np.float32(radius), dtype=np.float32)
 
 

@@ -75,7 +75,7 @@ def _paint(
     """HU (z, y, x) of all tissue with noise."""
 
     def share(distance: Array) -> Array:
-        return np.clip(0.5 - distance / np.float32(voxel_mm), 0, 1)
+        return np.asarray(np.clip(0.5 - distance / voxel_mm, 0, 1), dtype=np.float32)
 
     shape = parts["body"].shape
     blood = BLOOD + thorax.contrast_hu
@@ -88,22 +88,18 @@ def _paint(
         warmer = 0.25 * thorax.contrast_hu if name in ("spleen", "liver") else 0.0
         image = mix(image, hu + warmer, share(parts[name]))
     lungs = np.minimum(parts["lung_left"], parts["lung_right"])
-    image = _mixed(image, _parenchyma(thorax, at, lungs, rng, voxel_mm), share(lungs))
+    image = mix(image, _parenchyma(thorax, at, lungs, rng, voxel_mm), share(lungs))
     mediastinum = (("trachea", AIR), ("spine", MARROW), ("canal", 25.0), ("aorta", blood))
     for name, hu in mediastinum:
         image = mix(image, hu, share(parts[name]))
-    cortex = np.clip(1 - np.abs(parts["spine"] + 2) / 3, 0, 1)
-    image = mix(image, BONE, 0.5 * cortex)
+    cortex = 0.5 * np.clip(1 - np.abs(parts["spine"] + 2) / 3, 0, 1).astype(np.float32)
+    image = mix(image, BONE, cortex)
     heart = parts["heart"]
     image = mix(image, MUSCLE + 0.3 * thorax.contrast_hu, share(heart))
     image = mix(image, blood, share(_chambers(thorax, at)) * share(heart + 6))
     if thorax.nodule_mm:
         image = mix(image, 30.0 + 0.2 * thorax.contrast_hu, share(nodule))
     return _scan(image, rng)
-
-
-def _mixed(below: Array, value: Array, weight: Array) -> Array:
-    return np.asarray(below + (value - below) * weight, dtype=np.float32)
 
 
 def _ribs(cage: Array, at: tuple[Array, Array, Array], voxel_mm: float) -> Array:
@@ -129,17 +125,17 @@ def _chambers(thorax: Thorax, at: tuple[Array, Array, Array]) -> Array:
     found = [
         ellipsoid(
             at,
-            _point(c + r * s for c, r, s in zip(center, axes, shift, strict=True)),
-            _point(r * s for r, s in zip(axes, size, strict=True)),
+            _scaled(axes, shift, center),
+            _scaled(axes, size, (0.0, 0.0, 0.0)),
         )
         for shift, size in pools
     ]
-    return np.minimum.reduce(found)
+    return np.asarray(np.minimum.reduce(found), dtype=np.float32)
 
 
-def _point(values: object) -> Point:
-    z, y, x = values  # type: ignore[misc,attr-defined]
-    return float(z), float(y), float(x)
+def _scaled(axes: Point, by: Point, center: Point) -> Point:
+    z, y, x = (c + a * b for c, a, b in zip(center, axes, by, strict=True))
+    return z, y, x
 
 
 def _parenchyma(
@@ -158,7 +154,7 @@ def _parenchyma(
         rind = np.clip(1 + lungs / 28, 0, 1) * np.clip((20 - at[0]) / 120, 0, 1)
         hu = hu + 260 * rind * (1 + 0.5 * smooth_field(rng, shape, cells=16))
     weight = _vessels(thorax, at, shape, rng, voxel_mm)
-    return _mixed(np.asarray(hu, dtype=np.float32), np.float32(BLOOD + thorax.contrast_hu), weight)
+    return mix(np.asarray(hu, dtype=np.float32), BLOOD + thorax.contrast_hu, weight)
 
 
 def _vessels(
@@ -173,10 +169,16 @@ def _vessels(
     for side in (-1.0, 1.0):
         root = np.array([thorax.heart_center_mm[0] + 45, -8.0, side * 26.0])
         out = np.array([-0.1, -0.1, side])
-        twigs = [(root, out / np.linalg.norm(out), 46.0, 5.5)]
+        twigs = [(root, out / np.linalg.norm(out), 40.0, 6.5)]
+        twigs += [(root, _heading(rng, side), 44.0, 5.5) for _ in range(3)]
         for _ in range(5):
             twigs = [t for twig in twigs for t in _grow(found, at, twig, rng, voxel_mm)]
     return found
+
+
+def _heading(rng: np.random.Generator, side: float) -> np.ndarray:
+    out = rng.normal((0, 0, side), (1.0, 0.6, 0.15))
+    return np.asarray(out / np.linalg.norm(out))
 
 
 def _grow(
@@ -211,7 +213,7 @@ def _grow(
     for _ in range(2):
         turned = heading + rng.normal(0, 0.55, 3)
         turned /= np.linalg.norm(turned)
-        children.append((end, turned, length * rng.uniform(0.68, 0.85), radius * 0.74))
+        children.append((end, turned, length * rng.uniform(0.68, 0.85), radius * 0.78))
     return children
 
 
@@ -220,7 +222,7 @@ def _along(axis: int) -> tuple[int, ...]:
 
 
 def _scan(image: Array, rng: np.random.Generator) -> Array:
-    """Add detector noise: white plus a correlated part, whole HU, clipped at the scanner's range."""
+    """Add detector noise: white plus correlated, in whole HU, clipped as scanners do."""
     from scipy.ndimage import gaussian_filter
 
     white = rng.standard_normal((2, *image.shape), dtype=np.float32)

@@ -57,7 +57,7 @@ def thorax_cohort(
 def heart_cohort(
     n: int, *, role: Role = "train", seed: int = 0, size: int = 32, frames: int = 12
 ) -> Cohort:
-    """Draw a cohort of short-axis cines, (size / 2, size, size) voxels over a cube of 144 mm.
+    """Draw a cohort of short-axis cines, (size / 2, size, size) voxels over a cube of 152 mm.
 
     Slices are twice as thick as pixels are wide, as in practice. Labels on all frames: lv,
     myocardium, rv (cavity). The first frame is end-diastole.
