@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from audit.errors import BadInput, UnusableFile
 from audit.formats.canonical import to_ras
+from audit.formats.dicom_files import series_files
 from audit.formats.find import read_raster
 from audit.formats.raster import Affine, Raster, spacing_of
 
@@ -141,7 +142,7 @@ def read_image_raster(
     frame_ms: float | None = None,
 ) -> Raster:
     """As ``read_volume``, but in the file's own order and type."""
-    raster = read_raster([Path(path)] if isinstance(path, str | Path) else path)
+    raster = read_raster(_files(path))
     _refuse_bad_geometry(raster.affine)
     if spacing_mm is not None:
         raster = _with_spacing(raster, spacing_mm)
@@ -206,6 +207,12 @@ def write_label_map(labels: LabelMap, path: str | Path, *, affine: Affine | None
         affine=affine,
     )
     _write(labels.array[None], frame, Path(path))
+
+
+def _files(path: str | Path | Sequence[Path]) -> Sequence[Path]:
+    if not isinstance(path, str | Path):
+        return path
+    return series_files(Path(path)) if Path(path).is_dir() else [Path(path)]
 
 
 def _write(stored: npt.NDArray[np.generic], geometry: Volume, path: Path) -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from audit.errors import UnusableFile
+from audit.formats.dicom_files import is_dicom
 from audit.formats.raster import Format, Raster
 from audit.registry import Registry
 
@@ -12,10 +13,12 @@ FORMATS = Registry("audit.formats", "FORMAT")
 
 
 def format_of(path: Path) -> Format | None:
-    """The format whose suffix a file name has; None if no format claims it."""
+    """The format that reads a file, by its suffix or by DICOM's preamble; None if none does."""
     name = path.name.lower()
-    fits = [(len(s), f) for f in _formats() for s in f.suffixes if name.endswith(s)]
-    return max(fits, key=lambda fit: fit[0])[1] if fits else None
+    fits = [(len(s), f.name, f) for f in _formats() for s in f.suffixes if name.endswith(s)]
+    if fits:
+        return max(fits)[2]
+    return FORMATS.load("dicom") if path.is_file() and is_dicom(path) else None
 
 
 def known_suffixes() -> tuple[str, ...]:
