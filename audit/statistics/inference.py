@@ -73,7 +73,7 @@ def infer(
     permutations: int = 999,
     splits: int = 100,
     standard_error: Callable[[Pool, IntArray, IntArray], float] | None = None,
-    interval: Callable[[float, float, int], tuple[float, float]] | None = None,
+    rate: bool = False,
 ) -> Inference:
     """Value of ``statistic(hold-out, synthetic)`` with interval, floor, null and power.
 
@@ -85,7 +85,7 @@ def infer(
         permutations: Relabelings for the p-value.
         splits: Real-versus-real splits.
         standard_error: Closed form; the jackknife where not given.
-        interval: ``(value, standard error, n) -> (low, high)``; Student's t where not given.
+        rate: A share in [0, 1]: Clopper-Pearson at the effective n in place of Student's t.
 
     Raises:
         NotComputable: Fewer than 4 subjects a side.
@@ -100,7 +100,10 @@ def infer(
         error, freedom = standard_error(pool, real, synthetic), n - 1
     else:
         error, freedom = jackknife_error(statistic, pool, real, synthetic)
-    low, high = (interval or _students_interval)(value, error, freedom)
+    if rate:
+        low, high = effective_clopper_pearson(value, error, n)
+    else:
+        low, high = students_interval(value, error, freedom)
     null = _permuted(statistic, pool, permutations, rng)
     floor = _floor(statistic, pool, n, splits, rng)
     test = _one_sided(value, null, worse)
@@ -115,6 +118,7 @@ def infer(
                 "closed-form standard error (both orders of the Hoeffding decomposition)"
                 if standard_error
                 else f"jackknife over pairs of subjects, {freedom + 1} blocks"
+                + (", Clopper-Pearson at the effective n" if rate else "")
             ),
         ),
         floor=floor,
@@ -254,14 +258,15 @@ def _one_sided(value: float, null: FloatArray, worse: str) -> PermutationTest:
     )
 
 
-def _students_interval(value: float, error: float, freedom: int) -> tuple[float, float]:
+def students_interval(value: float, error: float, freedom: int) -> tuple[float, float]:
+    """95 % interval of Student's t about a value."""
     from scipy.stats import t
 
     half = float(t.ppf(0.975, freedom)) * error
     return value - half, value + half
 
 
-def effective_clopper_pearson(value: float, error: float, freedom: int) -> tuple[float, float]:
+def effective_clopper_pearson(value: float, error: float, subjects: int) -> tuple[float, float]:
     """Interval of a rate: Clopper-Pearson at the n that a jackknife standard error implies.
 
     At 0 and 1, where the jackknife is blind, the n of the subjects stands.
@@ -271,7 +276,7 @@ def effective_clopper_pearson(value: float, error: float, freedom: int) -> tuple
     """
     from scipy.stats import beta
 
-    n = freedom + 1.0
+    n = float(subjects)
     if 0 < value < 1 and error > 0:
         n = min(max(value * (1 - value) / error**2, 2.0), 1e9)
     hits = value * n
