@@ -138,7 +138,7 @@ def _to_nearest(
     # Masks that agree share most of their boundary: those distances are zero without a search.
     apart = ~np.isin(keys, target_keys, assume_unique=True)
     if apart.any():
-        tree = KDTree(targets * scale, balanced_tree=False, compact_nodes=False)
+        tree = KDTree(targets * scale, leafsize=32, balanced_tree=False)
         distances[apart] = tree.query(points[apart] * scale)[0]
     return distances
 
