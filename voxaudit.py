@@ -1,10 +1,214 @@
-"""The command ``voxaudit``: mounts the commands of the three packages."""
+"""The command ``voxaudit``: mounts the commands of the packages; ``run`` and ``demo`` span them."""
 
+import json
+import shutil
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from audit.cli import guarded, mount
+from audit.cli import guarded, mount, print_table
+from audit.errors import BadInput
+from audit.progress import say
+
+if TYPE_CHECKING:
+    from audit.cohort import Cohort
+    from audit.config import Config, GeneratorSpec
+    from audit.ledger import Ledger
+    from generators.protocol import VolumeGenerator
+
+
+def run_all(config: "Config") -> list[Path]:
+    """Train, sample, score and report every generator of a configuration.
+
+    Calling it again continues: what is trained, sampled or measured on the same inputs is kept.
+
+    Args:
+        config: A validated audit.yaml.
+
+    Returns:
+        Run folder of each generator, in order.
+
+    Raises:
+        BadInput: Data cannot be read, or the folder holds a run of another configuration.
+    """
+    root = config.folder
+    _claim(root, config)
+    train, holdout, conditions = _real_cohorts(config)
+    folders = []
+    for position, spec in enumerate(config.generators, start=1):
+        say(f"({position}/{len(config.generators)}) {spec.id}")
+        folder = root / spec.id
+        _run_one(config, spec, folder, train=train, holdout=holdout, conditions=conditions)
+        folders.append(folder)
+    _point_latest(root, folders[0])
+    return folders
+
+
+def _run_one(
+    config: "Config",
+    spec: "GeneratorSpec",
+    folder: Path,
+    *,
+    train: "Cohort",
+    holdout: "Cohort",
+    conditions: "Cohort | None",
+) -> None:
+    from audit.ledger import open_ledger
+    from audit.scoring import score
+    from generators.sampling import sample_to_folder
+    from reports.html import write_report
+
+    asked = conditions if spec.conditional else None
+    with open_ledger(folder, budget_kwh=config.carbon.max_kwh) as ledger:
+        generator = _trained(config, spec, folder, train, ledger)
+        samples = sample_to_folder(
+            generator,
+            spec.n,
+            folder / "synthetic",
+            seed=config.seed,
+            conditions=asked,
+            ledger=ledger,
+            **spec.sampling,
+        )
+        score(
+            train=train,
+            holdout=holdout,
+            synthetic=samples,
+            conditions=asked,
+            only=config.metrics.only,
+            seed=config.seed,
+            out=folder,
+            name=f"{config.name} · {spec.id}",
+            extractors=config.metrics.extractors or None,
+            weights={k: Path(v) for k, v in config.metrics.weights.items()},
+            options={
+                **config.metrics.options,
+                "real_images_public": config.data.phantom is not None,
+                "zone": config.carbon.zone,
+                "pue": config.carbon.pue,
+            },
+            device=config.device,
+            generator=generator,
+            ledger=ledger,
+        )
+        with ledger.phase("audit.report"):
+            write_report(folder, images=config.report.images)
+
+
+def _trained(
+    config: "Config", spec: "GeneratorSpec", folder: Path, train: "Cohort", ledger: "Ledger"
+) -> "VolumeGenerator":
+    from generators.choose import choose
+
+    generator = choose(spec.kind, preset=spec.preset, params=spec.params, path=spec.path)
+    if spec.path is None:
+        options: dict[str, Any] = {}
+        if spec.conditional:
+            options["structures"] = _structures(train)
+        generator.fit(
+            train,
+            folder=folder / "model",
+            seed=config.seed,
+            ledger=ledger,
+            cpu=config.device == "cpu",
+            **options,
+        )
+    return generator
+
+
+def _structures(train: "Cohort") -> tuple[str, ...]:
+    """Label names of the training cohort, which a conditional generator follows."""
+    labels = train[0].labels
+    if labels is None:
+        raise BadInput("a conditional generator needs label maps", "a labeled training cohort")
+    return tuple(labels.names)
+
+
+def _real_cohorts(config: "Config") -> tuple["Cohort", "Cohort", "Cohort | None"]:
+    """Training and hold-out cohorts, and the masks to sample for."""
+    from audit.scoring import open_cohort
+
+    data = config.data
+    if data.phantom is not None:
+        train, holdout = _phantoms(config)
+    else:
+        skip = data.skip_unusable
+        train = open_cohort(Path(str(data.train)), "train", skip_unusable=skip)
+        holdout = open_cohort(Path(str(data.holdout)), "holdout", skip_unusable=skip)
+    if data.conditions is not None:
+        return train, holdout, open_cohort(Path(data.conditions), "conditions")
+    return train, holdout, open_cohort(holdout, "conditions") if holdout.labeled else None
+
+
+def _phantoms(config: "Config") -> tuple["Cohort", "Cohort"]:
+    """Phantom cohorts, written once and read back as any user's files would be."""
+    from audit.cohort import read_cohort, write_cohort
+    from audit.phantoms import heart_cohort, thorax_cohort
+
+    phantom = config.data.phantom
+    assert phantom is not None
+    make = thorax_cohort if phantom.kind == "thorax" else heart_cohort
+    cohorts = []
+    for role, n, seed in (
+        ("train", phantom.train, 2 * config.seed),
+        ("holdout", phantom.holdout, 2 * config.seed + 1),
+    ):
+        folder = config.folder / "data" / role
+        if not (folder / "cohort.csv").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            write_cohort(make(n, role=role, seed=seed, size=phantom.size), folder)  # type: ignore[arg-type]
+        cohorts.append(read_cohort(folder, role=role))  # type: ignore[arg-type]
+    return cohorts[0], cohorts[1]
+
+
+def _claim(root: Path, config: "Config") -> None:
+    """Refuse to continue a run with other data or another seed under the same name."""
+    from audit.result import write_text
+
+    identity = {"seed": config.seed, "data": config.data.model_dump()}
+    file = root / "run.json"
+    if file.is_file() and json.loads(file.read_text()) != json.loads(json.dumps(identity)):
+        raise BadInput(
+            f"the run folder '{root.name}' belongs to other data or another seed",
+            "the same, to continue it",
+            "Choose another name or out, or delete the folder",
+        )
+    write_text(file, json.dumps(identity, indent=1))
+
+
+def _point_latest(root: Path, folder: Path) -> None:
+    from audit.result import write_text
+
+    write_text(root.parent / "latest", str(folder.resolve()) + "\n")
+
+
+def _plan(config: "Config") -> list[dict[str, Any]]:
+    """What a run would do and, where this machine has done it before, what that took."""
+    from audit.throughput import predict
+
+    rows = []
+    for spec in config.generators:
+        steps = ["train"] if spec.path is None and spec.kind != "folder" else []
+        for step in (*steps, "sample", "score", "report"):
+            done = _is_done(config.folder / spec.id, step, spec.n)
+            work = f"{spec.n} volumes" if step == "sample" else ""
+            estimate = predict(spec.kind, spec.preset, step, spec.n)
+            rows.append(
+                {"generator": spec.id, "step": step, "work": work, "done": done, **estimate}
+            )
+    return rows
+
+
+def _is_done(folder: Path, step: str, n: int) -> str:
+    made = len(list((folder / "synthetic").glob("*.nii.gz")))
+    return {
+        "train": "yes" if (folder / "model" / "model.json").exists() or made else "no",
+        "sample": f"{made}/{n}",
+        "score": "yes" if (folder / "cases.csv").exists() else "no",
+        "report": "yes" if (folder / "report.html").exists() else "no",
+    }[step]
 
 
 def build_app() -> typer.Typer:
@@ -18,7 +222,39 @@ def build_app() -> typer.Typer:
     )
     for package in ("audit.commands", "generators.commands", "reports.commands"):
         mount(app, package)
+    app.command("run")(_run_command)
+    app.command("demo")(_demo_command)
     return app
+
+
+def _run_command(
+    config: Path = typer.Option(Path("audit.yaml"), "-c", "--config", help="Configuration."),
+    profile: str = typer.Option(None, help="Profile of the file, such as smoke."),
+    change: list[str] = typer.Option([], "--set", help="a.b=value; repeat."),
+    max_kwh: float = typer.Option(None, help="Stop cleanly once this much energy is spent."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan and do nothing."),
+) -> None:
+    """Train, sample, score and report; repeat the command to resume."""
+    from audit.config import read_config
+
+    if max_kwh is not None:
+        change = [*change, f"carbon.max_kwh={max_kwh}"]
+    settings = read_config(config, profile=profile, changes=tuple(change))
+    if dry_run:
+        rows = _plan(settings)
+        print_table(rows, list(rows[0]))
+        return
+    for folder in run_all(settings):
+        print(f"report: {folder / 'report.html'}    gate: voxaudit gate {folder}")
+
+
+def _demo_command(
+    out: Path = typer.Option(Path("runs/demo"), help="Where the demo's runs go."),
+) -> None:
+    """Train, sample and audit on phantoms; show that copying fails the gate. No data needed."""
+    from demo import run_demo
+
+    raise typer.Exit(run_demo(out))
 
 
 def main() -> None:

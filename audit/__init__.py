@@ -4,11 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audit.cohort import Case, Cohort
+    from audit.cohort import Case, Cohort, read_cohort
     from audit.dar_encoder import load_encoder
     from audit.errors import AuditError, BadInput, NotComputable
     from audit.estimate import Estimate
-    from audit.layouts import read_cohort
     from audit.result import AuditResult, Finding, load_result
     from audit.scoring import build_comparison, score
     from audit.volume import LabelMap, Volume
@@ -22,7 +21,7 @@ __all__ = [
 _HOMES = {
     "AuditError": "errors", "BadInput": "errors", "NotComputable": "errors",
     "AuditResult": "result", "Finding": "result", "load_result": "result",
-    "Case": "cohort", "Cohort": "cohort", "read_cohort": "layouts",
+    "Case": "cohort", "Cohort": "cohort", "read_cohort": "cohort",
     "Estimate": "estimate", "LabelMap": "volume", "Volume": "volume",
     "build_comparison": "scoring", "score": "scoring", "load_encoder": "dar_encoder",
 }  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 
 from audit import run_folder
 from audit.cache import Cache, default_cache, key_of
-from audit.cohort import Cohort, Role, refuse_shared_subjects
+from audit.cohort import Cohort, Role, read_cohort, refuse_shared_subjects
 from audit.comparison import Comparison
 from audit.errors import BadInput, NotComputable, RunBroken
 from audit.extractor import EXTRACTORS, Workshop
@@ -163,8 +163,6 @@ def open_cohort(given: CohortLike, role: Role, *, skip_unusable: bool = False) -
     """A cohort as it is, or read from a folder or manifest."""
     if isinstance(given, Cohort):
         return given if given.role == role else Cohort(role, given.sources, notes=given.notes)
-    from audit.layouts import read_cohort
-
     return read_cohort(Path(given), role=role, skip_unusable=skip_unusable)
 
 
