@@ -242,21 +242,29 @@ def read_cohort(
     return Cohort(role, usable, notes=_skip_notes(reasons, len(rows)))
 
 
-def read_row(row: Row, *, role: Role, names: Mapping[str, int] | None) -> Case:
+def read_row(
+    row: Row, *, role: Role, names: Mapping[str, int] | None, image: Volume | None = None
+) -> Case:
     """Read one case from its files.
+
+    Args:
+        row: Where they lie.
+        role: As in ``read_cohort``.
+        names: Code of each structure; None where nobody said.
+        image: Its image, where it was read already.
 
     Raises:
         UnusableFile: One of them cannot be used.
     """
     if row.problem is not None:
         raise row.problem
-    image, masks = row.image, row.masks
+    files, masks = row.image, row.masks
     if role == "conditions" and not masks:
-        image, masks = (), (Mask(path=image[0]),) if image else ()
-    volume = None
-    if image:
-        volume = read_volume(image, spacing_mm=row.spacing_mm, frame_ms=row.frame_ms)
-    elif role != "conditions" or not masks:
+        files, masks = (), (Mask(path=files[0]),) if files else ()
+    volume = image
+    if volume is None and files:
+        volume = read_volume(files, spacing_mm=row.spacing_mm, frame_ms=row.frame_ms)
+    elif volume is None and (role != "conditions" or not masks):
         raise UnusableFile("the case has no image", "one", "Give the row an image")
     labels = None
     if masks:

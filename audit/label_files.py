@@ -38,7 +38,7 @@ def read_labels(
     Raises:
         UnusableFile: A file is damaged, on another grid, or holds codes without a name.
     """
-    rasters = [to_ras(read_image_raster(mask.path, spacing_mm=spacing_mm)) for mask in masks]
+    rasters = [_open(mask, spacing_mm) for mask in masks]
     for raster in rasters:
         _refuse_other_grid(raster, image, rasters[0])
     if any(mask.structure for mask in masks):
@@ -58,6 +58,13 @@ def read_labels(
         frame_ms=image.frame_ms if image else (rasters[0].frame_ms if len(codes) > 1 else None),
         frames=frames,
     )
+
+
+def _open(mask: Mask, spacing_mm: Spacing | None) -> Raster:
+    try:
+        return to_ras(read_image_raster(mask.path, spacing_mm=spacing_mm))
+    except UnusableFile as error:
+        raise UnusableFile(f"its mask: {error.observed}", error.expected, error.remedy) from error
 
 
 def _codes(raster: Raster) -> Codes:

@@ -35,18 +35,18 @@ def _row(image: Path, root: Path, facts: Mapping[str, str]) -> Row:
     code = image.name[: -len(SUFFIX)]
     mask = image.with_name(f"{code}_sa_gt.nii.gz")
     frames = [_number(facts.get(key, "")) for key in ("ed", "es")]
+    # Only end-diastole and end-systole are labeled: without the CSV's word the map says nothing.
     labeled = tuple(sorted({int(f) for f in frames if f is not None and f >= 0}))
     attributes = {new: v for key, new in NUMBERS.items() if (v := _number(facts.get(key, "")))}
-    for name, frame in zip(("ed_frame", "es_frame"), frames, strict=True):
-        if frame is not None and frame >= 0:
-            attributes[name] = frame
+    ends = zip(("ed_frame", "es_frame"), frames, strict=True)
+    attributes |= {name: frame for name, frame in ends if frame is not None and frame >= 0}
     surface = body_surface_m2(attributes.get("height_cm"), attributes.get("weight_kg"))
     parts = image.relative_to(root).parts
     return Row(
         id=code,
         subject=code,
         image=(image,),
-        masks=(Mask(path=mask),) if mask.is_file() else (),
+        masks=(Mask(path=mask),) if labeled and mask.is_file() else (),
         labeled_frames=labeled or None,
         group=facts.get("pathology") or None,
         split=next((part for part in parts if is_split(part)), None),

@@ -15,12 +15,21 @@ def read_names(folder: Path) -> dict[str, int] | None:
         BadInput: The file is not an object of distinct positive codes.
     """
     file = folder / "labels.json"
-    if not file.is_file():
-        return None
+    return read_names_file(file) if file.is_file() else None
+
+
+def read_names_file(file: Path) -> dict[str, int]:
+    """Names in a JSON file.
+
+    Raises:
+        BadInput: It is not an object of distinct positive codes.
+    """
     try:
         return checked_names(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, RecursionError, OSError) as error:
-        raise BadInput("labels.json is not valid JSON", '{"lv": 3, "myocardium": 2}') from error
+        raise BadInput(
+            f"'{file.name}' cannot be read as JSON", '{"lv": 3, "myocardium": 2}'
+        ) from error
 
 
 def checked_names(names: object) -> dict[str, int]:
@@ -36,6 +45,6 @@ def checked_names(names: object) -> dict[str, int]:
         raise BadInput(
             "the label names are not names with distinct codes from 1",
             'an object such as {"lv": 3, "myocardium": 2, "rv": 1}',
-            "Correct labels.json",
+            "Correct them",
         )
     return names
