@@ -77,8 +77,7 @@ def test_paths_are_relative_to_the_file_and_may_come_from_the_environment(
 def test_a_missing_environment_variable_is_named(write, monkeypatch):
     monkeypatch.delenv("NOWHERE", raising=False)
     file = write(
-        "name: a\ndata: {train: '${NOWHERE}/t', holdout: h}\n"
-        "generators: [{id: v, kind: folder}]\n"
+        "name: a\ndata: {train: '${NOWHERE}/t', holdout: h}\ngenerators: [{id: v, kind: folder}]\n"
     )
     with pytest.raises(BadInput, match="NOWHERE is not set"):
         read_config(file)

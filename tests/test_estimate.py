@@ -30,9 +30,7 @@ def test_no_cases_give_a_reason_not_a_rate():
 
 
 def test_a_single_subject_has_no_interval_and_says_why():
-    estimate = bootstrap_by_subject(
-        np.mean, [1.0, 2.0], ["a", "a"], rng=np.random.default_rng(0)
-    )
+    estimate = bootstrap_by_subject(np.mean, [1.0, 2.0], ["a", "a"], rng=np.random.default_rng(0))
     assert (estimate.low, estimate.n, estimate.method) == (None, 1, "none: a single subject")
 
 
@@ -53,7 +51,9 @@ def test_the_bootstrap_covers_the_mean_at_its_level():
     hits = 0
     for _ in range(300):
         sample = rng.normal(size=60)
-        e = bootstrap_by_subject(np.mean, sample, [str(i) for i in range(60)], rng=rng, resamples=300)
+        e = bootstrap_by_subject(
+            np.mean, sample, [str(i) for i in range(60)], rng=rng, resamples=300
+        )
         hits += e.low <= 0 <= e.high
     assert 0.91 <= hits / 300 <= 0.98
 
