@@ -61,3 +61,15 @@ def choose(
 
     tree = merged(recipe_tree(preset or f"{kind}-tiny"), params or {})
     return model(parse(Recipe, tree, "the recipe"))  # type: ignore[no-any-return]
+
+
+def _from_path(path: str) -> Any:
+    module, colon, name = path.partition(":")
+    if not colon:
+        raise BadInput(f"'python:{path}' names no class", "python:package.module:Class")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            f"cannot load {path} ({error})", "a class that can be imported", "Check the path"
+        ) from error
