@@ -3,6 +3,9 @@
 Tensors are in the official order of the family: voldit and medlord (B, 1, H, W, D); cardiodit
 (B, 1, H, W, D, T) whose latent is (B, C, D, h, w, t); ldm (B, 1, spatial). The classes under
 ``generators/models`` translate from and to the suite's ``c t z y x``.
+
+A family whose networks take masks or labels another way overrides ``embed_condition`` (once per
+sample) and ``predict`` (once per step); ``denoise`` and ``sample_latent`` are built on these.
 """
 
 from collections import deque
@@ -73,13 +76,37 @@ class LatentModel(nn.Module):
         Raises:
             BadInput: A condition that does not fit, or without an adapter.
         """
-        control = None
+        embedded = None
         if condition is not None:
             embedded = self.embed_condition(condition, tuple(noisy.shape[2:]))
+        return self.predict(noisy, timesteps, labels, embedded, conditioning_scale)
+
+    def predict(
+        self,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        labels: torch.Tensor | None,
+        embedded: Any,
+        conditioning_scale: float,
+        modulations: Sequence[torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """One pass of adapter and denoiser, with what was computed before.
+
+        Args:
+            noisy: As in ``denoise``.
+            timesteps: As in ``denoise``.
+            labels: As in ``denoise``.
+            embedded: From ``embed_condition``, or None.
+            conditioning_scale: As in ``denoise``.
+            modulations: What ``DiT.modulate_all`` holds for this step, or None.
+        """
+        control = None
+        if embedded is not None:
             control = self.adapter(
                 self.denoiser, embedded, noisy, timesteps, labels, conditioning_scale
             )
-        return self.denoiser(noisy, timesteps, labels, control)
+        known = {} if modulations is None else {"modulations": modulations}
+        return self.denoiser(noisy, timesteps, labels, control, **known)
 
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """``denoise``, so that a wrapper such as DDP can stand around the model."""
@@ -109,8 +136,7 @@ class LatentModel(nn.Module):
                 "Give one channel for each of its condition_keys, in that order",
             )
         dtype = next(self.adapter.parameters()).dtype
-        masks = self.adapter.drop(condition.to(dtype))
-        return self.adapter.embed(self.adapter.embedder(masks), grid)
+        return self.adapter.embed(self.adapter.embedder(condition.to(dtype)), grid)
 
     @torch.no_grad()
     def sample_latent(
@@ -170,17 +196,10 @@ class LatentModel(nn.Module):
         dtype = next(self.denoiser.parameters()).dtype
 
         def predict(noisy: torch.Tensor, timestep: int) -> torch.Tensor:
-            state = noisy.to(dtype)
             times = torch.full((len(noisy),), timestep, device=noisy.device)
-            control = None
-            if embedded is not None:
-                control = self.adapter(
-                    self.denoiser, embedded, state, times, labels, conditioning_scale
-                )
-            extra = {} if modulations is None else {
-                "modulations": modulations.at(position[timestep])
-            }  # fmt: skip
-            return self.denoiser(state, times, labels, control, **extra).to(noisy.dtype)
+            now = modulations.at(position[timestep]) if modulations is not None else None
+            made = self.predict(noisy.to(dtype), times, labels, embedded, conditioning_scale, now)
+            return made.to(noisy.dtype)
 
         return predict
 
@@ -196,7 +215,10 @@ class LatentModel(nn.Module):
         if labels is None and condition is None:
             raise BadInput("guidance without anything to follow", "labels or conditions")
         if labels is not None:
-            labels = self.denoiser.null_labels(len(noise))
+            null_labels = getattr(self.denoiser, "null_labels", None)
+            if null_labels is None:
+                raise BadInput("guidance by labels on a U-Net", "a DiT", "Set guidance to 1")
+            labels = null_labels(len(noise))
         if condition is not None:
             condition = torch.zeros_like(condition)
         return self._predictor(noise, timesteps, labels, condition, conditioning_scale)
@@ -210,9 +232,7 @@ def _guided(follow: Predict, free: Predict, guidance: float) -> Predict:
     return predict
 
 
-def _last(
-    states: Iterable[torch.Tensor], on_step: Callable[[int], None] | None
-) -> torch.Tensor:
+def _last(states: Iterable[torch.Tensor], on_step: Callable[[int], None] | None) -> torch.Tensor:
     """The last state, without keeping those before it."""
 
     def counted() -> Iterable[torch.Tensor]:

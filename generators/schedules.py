@@ -92,7 +92,7 @@ class Schedule:
     def velocity(
         self, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """v = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) clean (Salimans and Ho 2022)."""
+        """V = sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) clean (Salimans and Ho 2022)."""
         signal, sigma = self._scales(clean, timesteps)
         return signal * noise - sigma * clean
 

@@ -13,9 +13,7 @@ from torch.nn import functional
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> Convolution:
-    return Convolution(
-        3, inputs, outputs, strides=stride, kernel_size=3, padding=1, conv_only=True
-    )
+    return Convolution(3, inputs, outputs, strides=stride, kernel_size=3, padding=1, conv_only=True)
 
 
 class ConditionEmbedder(nn.Module):

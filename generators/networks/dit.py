@@ -7,18 +7,21 @@ on which. Patches may be anisotropic.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from audit.errors import BadInput
 from audit.result import Record
+from generators.networks.fixed import Fixed
 
 BlockControl = Callable[[int], torch.Tensor | None]
+Size = Annotated[int, Field(ge=1)]
 FREQUENCIES = 256
 
 
@@ -26,7 +29,8 @@ class DiTConfig(Record):
     """``dit.params`` of an official YAML.
 
     Attributes:
-        input_size: Latent grid, 3 sizes for VolDiT and 4 (z, h, w, t) for CardioDiT.
+        input_size: Latent grid, 3 sizes for VolDiT and 4 (z, h, w, t) for CardioDiT; None until
+            it is known from the cohort.
         patch_size: Patch edge per axis; one number stands for all axes.
         in_channels: Latent channels.
         hidden_size: Width.
@@ -37,69 +41,73 @@ class DiTConfig(Record):
         num_classes: Classes; 0 for none.
         learn_sigma: Whether the variance is predicted too, which doubles the output channels.
         flash_attention: Accepted for the official files; attention is fused wherever torch can.
-        attn_drop: Dropout of attention weights and projection in training; official default 0.1
-            for VolDiT and 0 for CardioDiT.
-        mlp_drop: Dropout in the MLP in training; same defaults.
+        attn_drop: Dropout of attention weights and projection in training; the official code has
+            0.1 in VolDiT and 0 in CardioDiT, which None stands for.
+        mlp_drop: Dropout in the MLP in training; the same.
     """
 
-    input_size: tuple[int, ...] = Field(min_length=3, max_length=4)
-    patch_size: tuple[int, ...]
-    in_channels: int = Field(ge=1)
-    hidden_size: int = Field(ge=2)
-    depth: int = Field(ge=1)
-    num_heads: int = Field(ge=1)
+    input_size: tuple[Size, ...] | None = Field(None, min_length=3, max_length=4)
+    patch_size: Size | tuple[Size, ...]
+    in_channels: Size
+    hidden_size: Size
+    depth: Size
+    num_heads: Size
     mlp_ratio: float = Field(4.0, gt=0)
     class_dropout_prob: float = Field(0.0, ge=0, le=1)
     num_classes: int = Field(0, ge=0)
     learn_sigma: bool = False
     flash_attention: bool = True
-    attn_drop: float = Field(0.0, ge=0, lt=1)
-    mlp_drop: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_rank(cls, data: object) -> object:
-        """One patch number for all axes, and the dropout that the official code has by default."""
-        if not isinstance(data, dict) or not isinstance(data.get("input_size"), list | tuple):
-            return data
-        rank = len(data["input_size"])
-        drop = 0.1 if rank == 3 else 0.0
-        data = {"attn_drop": drop, "mlp_drop": drop, **data}
-        if isinstance(data.get("patch_size"), int):
-            data["patch_size"] = (data["patch_size"],) * rank
-        return data
-
-    @field_validator("input_size", "patch_size")
-    @classmethod
-    def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        if min(sizes) < 1:
-            raise ValueError(f"sizes are {sizes}; expected at least 1")
-        return sizes
+    attn_drop: float | None = Field(None, ge=0, lt=1)
+    mlp_drop: float | None = Field(None, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> "DiTConfig":
-        if len(self.patch_size) != len(self.input_size):
-            raise ValueError(f"patch_size {self.patch_size} for input_size {self.input_size}")
-        if any(n % p for n, p in zip(self.input_size, self.patch_size, strict=True)):
-            raise ValueError(
-                f"input_size {list(self.input_size)} does not divide by patch_size "
-                f"{list(self.patch_size)}; choose a latent size that is a multiple of the patch"
-            )
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size {self.hidden_size} over {self.num_heads} heads")
+        if self.input_size is None:
+            return self
+        if len(self.patch) != len(self.input_size):
+            raise ValueError(f"patch_size {self.patch_size} for input_size {self.input_size}")
+        if any(n % p for n, p in zip(self.input_size, self.patch, strict=True)):
+            raise ValueError(
+                f"input_size {list(self.input_size)} does not divide by patch_size "
+                f"{list(self.patch)}; choose a latent size that is a multiple of the patch"
+            )
         if len(self.input_size) == 4 and self.hidden_size % 8:
             raise ValueError(f"hidden_size {self.hidden_size} does not divide by 8 (4D positions)")
         return self
 
     @property
+    def latent(self) -> tuple[int, ...]:
+        """``input_size``, which a network needs.
+
+        Raises:
+            BadInput: It is not known yet.
+        """
+        if self.input_size is None:
+            raise BadInput("a DiT without input_size", "the latent's grid")
+        return self.input_size
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Patch edge of each axis."""
+        if isinstance(self.patch_size, int):
+            return (self.patch_size,) * len(self.latent)
+        return self.patch_size
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Tokens per axis."""
-        return tuple(n // p for n, p in zip(self.input_size, self.patch_size, strict=True))
+        return tuple(n // p for n, p in zip(self.latent, self.patch, strict=True))
 
     @property
     def out_channels(self) -> int:
         """Channels of the output."""
         return self.in_channels * (2 if self.learn_sigma else 1)
+
+    def dropout(self, given: float | None) -> float:
+        """A rate, or the official default for this rank."""
+        return given if given is not None else (0.1 if len(self.latent) == 3 else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +145,7 @@ class TimestepEmbedder(nn.Module):
         steps = torch.arange(half, dtype=torch.float32, device=timesteps.device)
         angles = timesteps[:, None].float() * torch.exp(-math.log(10000) * steps / half)
         features = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.mlp(features.to(self.mlp[0].weight.dtype))
+        return self.mlp(features.to(next(self.parameters()).dtype))
 
 
 class LabelEmbedder(nn.Module):
@@ -147,8 +155,9 @@ class LabelEmbedder(nn.Module):
         super().__init__()
         rows = classes + (dropout > 0)
         table = torch.randn(rows, hidden) * 0.02
-        self.embedding_table = nn.Embedding(rows, hidden, _weight=table)
-        self.embedding_table.weight.requires_grad_(classes > 0)
+        self.embedding_table = (
+            nn.Embedding(rows, hidden, _weight=table) if classes else Fixed(table)
+        )
         self.classes, self.dropout = classes, dropout
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
@@ -164,7 +173,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
-        self.patch = config.patch_size
+        self.patch = config.patch
         if len(self.patch) == 3:  # the official files hold a convolution in 3D, a matrix in 4D
             self.proj: nn.Module = nn.Conv3d(
                 config.in_channels, config.hidden_size, self.patch, self.patch
@@ -215,9 +224,7 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, tokens, hidden) to the same."""
-        inner = functional.dropout(
-            functional.gelu(self.fc1(tokens)), self.dropout, self.training
-        )
+        inner = functional.dropout(functional.gelu(self.fc1(tokens)), self.dropout, self.training)
         return functional.dropout(self.fc2(inner), self.dropout, self.training)
 
 
@@ -227,8 +234,8 @@ class Block(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         hidden = config.hidden_size
-        self.attn = Attention(hidden, config.num_heads, config.attn_drop)
-        self.mlp = Mlp(hidden, config.mlp_ratio, config.mlp_drop)
+        self.attn = Attention(hidden, config.num_heads, config.dropout(config.attn_drop))
+        self.mlp = Mlp(hidden, config.mlp_ratio, config.dropout(config.mlp_drop))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden, 6 * hidden))
 
     def forward(
@@ -257,7 +264,7 @@ class FinalLayer(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         hidden = config.hidden_size
-        self.linear = nn.Linear(hidden, math.prod(config.patch_size) * config.out_channels)
+        self.linear = nn.Linear(hidden, math.prod(config.patch) * config.out_channels)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden, 2 * hidden))
 
     def forward(self, tokens: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
@@ -274,11 +281,12 @@ class DiT(nn.Module):
         checkpointing: Recompute blocks in the backward pass to save memory.
     """
 
+    pos_embed: torch.Tensor
+
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = config
         self.checkpointing = False
-        tokens = math.prod(config.grid)
         self.x_embedder = PatchEmbed(config)
         self.t_embedder = TimestepEmbedder(config.hidden_size)
         # VolDiT's files hold a label table even without classes; CardioDiT's do not.
@@ -288,9 +296,7 @@ class DiT(nn.Module):
             if with_table
             else None
         )
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, tokens, config.hidden_size), requires_grad=False
-        )
+        self.register_buffer("pos_embed", position_encoding(config.hidden_size, config.grid))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config)
         self._initialize()
@@ -374,19 +380,19 @@ class DiT(nn.Module):
 
     def _modulate(self, context: torch.Tensor) -> list[torch.Tensor]:
         modules = [*self.blocks, self.final_layer]
-        return [m.adaLN_modulation(context) for m in modules]  # type: ignore[operator]
+        return [m.adaLN_modulation(context) for m in modules]
 
     def _unpatchify(self, tokens: torch.Tensor) -> torch.Tensor:
-        grid, patch = self.config.grid, self.config.patch_size
+        grid, patch = self.config.grid, self.config.patch
         rank, channels = len(grid), self.config.out_channels
         cut = tokens.view(len(tokens), *grid, *patch, channels)
         pairs = [axis for i in range(rank) for axis in (1 + i, 1 + rank + i)]
         return cut.permute(0, 1 + 2 * rank, *pairs).reshape(
-            len(tokens), channels, *self.config.input_size
+            len(tokens), channels, *self.config.latent
         )
 
     def _check(self, noisy: torch.Tensor) -> None:
-        want = (self.config.in_channels, *self.config.input_size)
+        want = (self.config.in_channels, *self.config.latent)
         if tuple(noisy.shape[1:]) != want:
             raise BadInput(
                 f"latent of shape {tuple(noisy.shape[1:])}",
@@ -402,10 +408,9 @@ class DiT(nn.Module):
         for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
         for module in [*self.blocks, self.final_layer]:
-            last: nn.Linear = module.adaLN_modulation[1]  # type: ignore[assignment,index]
+            last: nn.Linear = module.adaLN_modulation[1]  # type: ignore[assignment]
             nn.init.zeros_(last.weight)
         nn.init.zeros_(self.final_layer.linear.weight)
-        self.pos_embed.data.copy_(position_encoding(self.config.hidden_size, self.config.grid))
 
 
 def position_encoding(width: int, grid: Sequence[int]) -> torch.Tensor:

@@ -19,7 +19,6 @@ from generators.networks.condition import ConditionEmbedder
 from generators.networks.dit import DiT
 
 CHANNELS = (8, 16, 32, 64, 128)
-CHANNEL_DROPOUT = 0.1
 EPSILON = 1e-6
 
 
@@ -30,7 +29,8 @@ class TGCAConfig(Record):
         condition_channels: Mask channels K.
         inject_layers: Blocks that get the control: None for all, N for the last N, or a list.
         finetune_last_n_blocks: Blocks of the base that are trained with the adapter.
-        condition_dropout_prob: Share of training steps without any mask.
+        condition_dropout_prob: Share of training steps without any mask; the training loop acts on
+            its own setting.
     """
 
     condition_channels: int = Field(1, ge=1)
@@ -107,15 +107,6 @@ class TGCA(nn.Module):
         return TokenControl(
             centered=centered, variance=centered.float().square().mean(-1, keepdim=True)
         )
-
-    def drop(self, condition: torch.Tensor) -> torch.Tensor:
-        """In training: now and then no mask, else each channel away with probability 0.1."""
-        if not self.training:
-            return condition
-        if float(torch.rand(())) < self.config.condition_dropout_prob:
-            return torch.zeros_like(condition)
-        kept = torch.rand(condition.shape[1], device=condition.device) > CHANNEL_DROPOUT
-        return condition * kept.view(1, -1, *[1] * (condition.ndim - 2))
 
     def forward(
         self,

@@ -117,7 +117,6 @@ class ControlNetConfig(_LevelConfig):
         return self
 
 
-CONTROL_DROPOUT = 0.1
 Residuals = tuple[list[torch.Tensor], torch.Tensor]
 
 
@@ -232,13 +231,6 @@ class ControlNet(nn.Module):
                 "conditioning_embedding_num_channels",
             )
         return features
-
-    def drop(self, condition: torch.Tensor) -> torch.Tensor:
-        """In training each mask channel goes away with probability 0.1."""
-        if not self.training:
-            return condition
-        kept = torch.rand(condition.shape[:2], device=condition.device) > CONTROL_DROPOUT
-        return condition * kept.view(*condition.shape[:2], *[1] * (condition.ndim - 2))
 
     def forward(
         self,

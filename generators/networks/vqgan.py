@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from audit.result import Record
+from generators.networks.fixed import Fixed
 
 Axes = int | tuple[int, ...]
 CHUNK = 8192
@@ -113,12 +114,12 @@ class Codebook(nn.Module):
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.num_embeddings, config.embedding_dim)
+        codes = torch.randn(config.num_embeddings, config.embedding_dim)
         if config.embedding_init == "kaiming_uniform":
-            nn.init.kaiming_uniform_(self.embedding.weight, mode="fan_in", nonlinearity="linear")
-        self.embedding.weight.requires_grad_(False)
+            nn.init.kaiming_uniform_(codes, mode="fan_in", nonlinearity="linear")
+        self.embedding = Fixed(codes)
         self.register_buffer("ema_cluster_size", torch.zeros(config.num_embeddings))
-        self.register_buffer("ema_w", self.embedding.weight.data.clone())
+        self.register_buffer("ema_w", codes.clone())
 
     def indices(self, latent: torch.Tensor) -> torch.Tensor:
         """Code of each position: (B, C, spatial) to (B, spatial) int64.
@@ -129,12 +130,14 @@ class Codebook(nn.Module):
         codes = self.embedding.weight.float()
         with torch.autocast(latent.device.type, enabled=False):
             half = codes.square().sum(1) / 2
-            found = [torch.addmm(half, part, codes.T, alpha=-1).argmin(1) for part in flat.split(CHUNK)]
+            found = [
+                torch.addmm(half, part, codes.T, alpha=-1).argmin(1) for part in flat.split(CHUNK)
+            ]
         return torch.cat(found).view(len(latent), *latent.shape[2:])
 
     def embed(self, indices: torch.Tensor) -> torch.Tensor:
         """Codes (B, spatial) to vectors (B, C, spatial)."""
-        return self.embedding(indices).movedim(-1, 1).contiguous()
+        return functional.embedding(indices, self.embedding.weight).movedim(-1, 1).contiguous()
 
     def forward(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(quantized with straight-through gradient, commitment loss); learns in training."""
@@ -157,9 +160,7 @@ class Codebook(nn.Module):
         self.ema_cluster_size.mul_(decay).add_(counts, alpha=1 - decay)
         self.ema_w.mul_(decay).add_(sums, alpha=1 - decay)
         total = self.ema_cluster_size.sum()
-        smooth = (self.ema_cluster_size + epsilon) / (
-            total + self.config.num_embeddings * epsilon
-        )
+        smooth = (self.ema_cluster_size + epsilon) / (total + self.config.num_embeddings * epsilon)
         self.embedding.weight.copy_(self.ema_w / (smooth * total)[:, None])
 
 
@@ -193,13 +194,13 @@ class VQGAN(nn.Module):
         self.encoder = Encoder(
             in_channels=config.in_channels,
             out_channels=config.embedding_dim,
-            downsample_parameters=config.downsample_parameters,  # type: ignore[arg-type]
+            downsample_parameters=config.downsample_parameters,
             **shared,
         )
         self.decoder = Decoder(
             in_channels=config.embedding_dim,
             out_channels=config.out_channels,
-            upsample_parameters=config.upsample_parameters,  # type: ignore[arg-type]
+            upsample_parameters=config.upsample_parameters,
             output_act=config.output_act,
             **shared,
         )
@@ -228,7 +229,7 @@ class VQGAN(nn.Module):
             from torch.utils.checkpoint import checkpoint
 
             quantized, loss = self.codebook(checkpoint(self.encoder, image, use_reentrant=False))
-            return checkpoint(self.decoder, quantized, use_reentrant=False), loss  # type: ignore[return-value]
+            return checkpoint(self.decoder, quantized, use_reentrant=False), loss
         quantized, loss = self.codebook(self.encoder(image))
         return self.decoder(quantized), loss
 

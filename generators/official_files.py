@@ -1,0 +1,147 @@
+"""Reads the files of others: YAML with strict keys, checkpoints without executing anything."""
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+
+from audit.errors import BadInput, UnusableFile, did_you_mean
+
+Weights = dict[str, torch.Tensor]
+
+TOP_KEYS = {
+    "stage1", "model", "dit", "ldm", "tgca", "controlnet", "pretrained_model", "scheduler",
+    "scale_factor", "training", "optim", "losses", "discriminator", "perceptual_network", "wandb",
+    "data", "experiment", "sampling",
+}  # fmt: skip
+
+
+def parse(kind: type[BaseModel], data: Mapping[str, Any], source: str) -> Any:
+    """Validate a mapping; the first thing wrong becomes one sentence.
+
+    Raises:
+        BadInput: Unknown keys (with what may have been meant), missing ones, or bad values.
+    """
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            name = str(first["loc"][-1])
+            known = _fields(kind, first["loc"][:-1])
+            raise BadInput(f"{source}: unknown key '{place}'", did_you_mean(name, known)) from None
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise BadInput(f"{source}: '{place}': {message}") from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file as a mapping.
+
+    Raises:
+        UnusableFile: It is absent, no YAML, or no mapping.
+        BadInput: Unknown top-level keys.
+    """
+    import yaml
+
+    file = Path(path)
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise UnusableFile(f"'{file.name}' cannot be read", "a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise UnusableFile(f"'{file.name}' is not YAML", "an official configuration") from None
+    if not isinstance(content, dict):
+        raise UnusableFile(f"'{file.name}' holds no mapping", "an official configuration")
+    refuse_unknown(content, TOP_KEYS, file.name)
+    return content
+
+
+def read_weights(path: str | Path) -> Weights:
+    """The state dict of a .pth file with its EMA weights laid over, tensors only.
+
+    The file may be the training scripts' dict (``model``, ``ema``, ...), one with ``state_dict``,
+    or a plain state dict.
+
+    Raises:
+        UnusableFile: Absent, truncated, no checkpoint, or code inside.
+        BadInput: An EMA entry that the model does not have.
+    """
+    file = Path(path)
+    content = _load_tensors(file)
+    wrapped = content.get("model", content.get("state_dict", content))
+    if not isinstance(wrapped, dict) or not all(torch.is_tensor(v) for v in wrapped.values()):
+        raise UnusableFile(
+            f"'{file.name}' holds no state dict",
+            "tensors under 'model', 'state_dict' or at the top",
+        )
+    weights: Weights = {str(k).removeprefix("module."): v for k, v in wrapped.items()}
+    ema = content.get("ema")
+    if isinstance(ema, dict):
+        shadow = {str(k).removeprefix("module."): v for k, v in ema.get("shadow", {}).items()}
+        unknown = sorted(set(shadow) - set(weights))
+        if unknown:
+            raise BadInput(f"'{file.name}': EMA has {some(unknown)}", "keys of the model")
+        weights.update(shadow)
+    return weights
+
+
+def refuse_unknown(content: Mapping[str, Any], known: Iterable[str], source: str) -> None:
+    """Stop at the first key that is not known.
+
+    Raises:
+        BadInput: There is one.
+    """
+    for key in content:
+        if key not in known:
+            raise BadInput(f"{source}: unknown key '{key}'", did_you_mean(str(key), known))
+
+
+def some(keys: list[str]) -> str:
+    """The first few keys and how many more."""
+    shown = ", ".join(keys[:3])
+    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"
+
+
+def _load_tensors(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise UnusableFile(f"'{file.name}' does not exist", "a .pth checkpoint")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "GLOBAL" in str(error) or "Unsupported" in str(error):
+            raise UnusableFile(
+                f"'{file.name}' holds objects other than tensors, which could execute code",
+                "tensors and plain values only",
+                "Ask its authors for a state dict; it was not loaded",
+            ) from None
+        raise _truncated(file) from None
+    except (RuntimeError, EOFError, ValueError, OSError, KeyError):
+        raise _truncated(file) from None
+    if not isinstance(content, dict):
+        raise UnusableFile(f"'{file.name}' holds a {type(content).__name__}", "a dict of tensors")
+    return content
+
+
+def _truncated(file: Path) -> UnusableFile:
+    return UnusableFile(
+        f"'{file.name}' is truncated or no checkpoint ({file.stat().st_size} bytes)",
+        "a .pth file as torch.save writes it",
+        "Fetch it again",
+    )
+
+
+def _fields(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model that a validation error lies in."""
+    for name in place:
+        field = kind.model_fields.get(str(name))
+        inner = (
+            [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
+        )
+        models = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
+        if models:
+            kind = models[0]
+    return list(kind.model_fields)
