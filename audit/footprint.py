@@ -5,16 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from audit.carbon import (
     Intensity,
     annual_intensities,
     break_even_volumes,
     emissions_g,
     equivalents,
+    extrapolate,
     find_intensity,
 )
 from audit.errors import BadInput, NotComputable
-from audit.ledger import Ledger
+from audit.ledger import J_PER_KWH, Ledger, read_lines
 from audit.result import PhaseRecord, load_result
 
 TRAINING = ("stage1_train", "encode_latents", "denoiser_train", "adapter_train")
@@ -66,6 +69,7 @@ def project(
     pue: float = 1.0,
     table: Sequence[Intensity] | None = None,
     volumes: int = 10_000,
+    training_steps: int | None = None,
 ) -> dict[str, Any]:
     """Energy and CO2 per phase of a run, with equivalents, break-even and extrapolation.
 
@@ -76,6 +80,7 @@ def project(
         pue: Power usage effectiveness.
         table: The user's intensities.
         volumes: Samples to extrapolate to.
+        training_steps: Denoiser steps of a full-size training to extrapolate to.
 
     Returns:
         A JSON-ready mapping; ``emissions_g`` is None without a zone.
@@ -96,7 +101,15 @@ def project(
         "pue": pue,
         "intensity": asdict(grid) if grid else None,
         "equivalents": [asdict(e) for e in equivalents(grams)] if grams is not None else [],
-        **_generation(records, grid, pue, volumes),
+        **_generation(records),
+        "extrapolated": [
+            _extrapolated(run, phases, unit, target, grid, pue)
+            for phases, unit, target in (
+                (GENERATION, "volumes", volumes),
+                (("denoiser_train",), "steps", training_steps),
+            )
+            if target
+        ],
         "notes": _notes(records, quality),
     }
 
@@ -135,29 +148,69 @@ def _phase_row(record: PhaseRecord, grid: Intensity | None, pue: float) -> dict[
     }
 
 
-def _generation(
-    records: Sequence[PhaseRecord], grid: Intensity | None, pue: float, volumes: int
+def unit_costs_kwh(run: Path, phases: Sequence[str], unit: str) -> list[float]:
+    """Energy of each unit of work, in the order in which it was done.
+
+    Work and energy of one increment of the ledger (a batch, or a heartbeat's worth of steps) are
+    spread evenly over its units; increments without the unit (decoding beside sampling) are added
+    to the unit before.
+
+    Args:
+        run: Run folder with a ledger.jsonl.
+        phases: Phases that belong to the unit.
+        unit: ``volumes`` or ``steps``.
+    """
+    counted = phases[0]
+    costs: list[float] = []
+    for line in read_lines(run / "ledger.jsonl"):
+        if line["phase"] not in phases:
+            continue
+        kwh = sum(j for j in line["energy_j"].values() if j is not None) / J_PER_KWH
+        units = round(line["work"].get(unit, 0)) if line["phase"] == counted else 0
+        if units:
+            costs.extend([kwh / units] * units)
+        elif costs:
+            costs[-1] += kwh
+    return costs
+
+
+def _extrapolated(
+    run: Path,
+    phases: Sequence[str],
+    unit: str,
+    target: int,
+    grid: Intensity | None,
+    pue: float,
 ) -> dict[str, Any]:
-    """Per volume, for N volumes, and break-even with training; None where not computable."""
+    """Energy of a larger run with its interval, or the reason why it cannot be told."""
+    row: dict[str, Any] = {"what": f"{target} {unit} of {phases[0]}", "reason": ""}
+    try:
+        found = extrapolate(unit_costs_kwh(run, phases, unit), target, rng=np.random.default_rng(0))
+    except NotComputable as error:
+        return {**row, "energy_kwh": None, "emissions_g": None, "reason": error.reason}
+    return {
+        **row,
+        "energy_kwh": found.energy_kwh,
+        "low_kwh": found.low,
+        "high_kwh": found.high,
+        "scale": found.scale,
+        "emissions_g": emissions_g(found.energy_kwh, grid, pue=pue) if grid else None,
+    }
+
+
+def _generation(records: Sequence[PhaseRecord]) -> dict[str, Any]:
+    """Energy per volume and break-even with training; None where not computable."""
     made = max((r.work.get("volumes", 0.0) for r in records if r.phase in GENERATION), default=0.0)
     spent = energy_of(records, GENERATION)
     per_volume = spent / made if spent is not None and made else None
     trained = energy_of(records, TRAINING)
-    even = None
-    if per_volume and trained:
-        even = break_even_volumes(trained, per_volume)
-    many = per_volume * volumes if per_volume is not None else None
     return {
         "volumes_sampled": made,
         "energy_per_volume_kwh": per_volume,
         "training_kwh": trained,
-        "break_even_volumes": even,
-        "extrapolated": {
-            "volumes": volumes,
-            "scale": volumes / made if made else None,
-            "energy_kwh": many,
-            "emissions_g": emissions_g(many, grid, pue=pue) if grid and many is not None else None,
-        },
+        "break_even_volumes": break_even_volumes(trained, per_volume)
+        if per_volume and trained
+        else None,
     }
 
 

@@ -96,7 +96,7 @@ class Ledger:
         self._open: list[str] = []
         self._work: dict[str, float] = {}
         self._totals: dict[str, _Total] = {}
-        for line in _read_lines(file):
+        for line in read_lines(file):
             self._totals.setdefault(line["phase"], _Total()).add(line)
         self._since = clock()
         self._joules = self.source.read_j()
@@ -223,7 +223,8 @@ def _is_lead() -> bool:
     return all(rank == "0" for rank in local)
 
 
-def _read_lines(file: Path | None) -> Sequence[dict[str, Any]]:
+def read_lines(file: Path | None) -> Sequence[dict[str, Any]]:
+    """Increments of a ledger file, in order; a line that a kill cut in half is left out."""
     if file is None or not file.is_file():
         return []
     lines = []

@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
         pue: float = typer.Option(1.0, help="Power usage effectiveness of the site."),
         intensities: Path = typer.Option(None, help="CSV: zone, period, g_per_kwh."),
         volumes: int = typer.Option(10_000, help="Samples to extrapolate to."),
+        training_steps: int = typer.Option(None, help="Denoiser steps to extrapolate to."),
         all_zones: bool = typer.Option(False, "--all-zones", help="One line a zone or month."),
         as_json: bool = JsonFlag,
     ) -> None:
@@ -31,7 +32,15 @@ def register(app: typer.Typer) -> None:
         if all_zones:
             _print_what_if(what_if(run, table=table, pue=pue), as_json=as_json)
             return
-        found = project(run, zone=zone, period=month, pue=pue, table=table, volumes=volumes)
+        found = project(
+            run,
+            zone=zone,
+            period=month,
+            pue=pue,
+            table=table,
+            volumes=volumes,
+            training_steps=training_steps,
+        )
         if as_json:
             print_json(found)
         else:
@@ -66,6 +75,18 @@ def _print(found: dict[str, Any]) -> None:
             print(
                 f"      = {same['value']:.3g} {same['what']} "
                 f"({same['g_per_unit']} g each; {same['source']})"
+            )
+    if found["break_even_volumes"] is not None:
+        print(
+            f"sampling has cost as much as training after {found['break_even_volumes']:.0f} volumes"
+        )
+    for row in found["extrapolated"]:
+        if row["energy_kwh"] is None:
+            print(f"{row['what']}: not computable: {row['reason']}")
+        else:
+            print(
+                f"{row['what']}: {row['energy_kwh']:.3g} kWh ({row['low_kwh']:.3g} to "
+                f"{row['high_kwh']:.3g}; {row['scale']:.0f} times what was measured)"
             )
     for sentence in found["notes"]:
         print(f"note: {sentence}")

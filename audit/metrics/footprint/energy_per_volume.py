@@ -13,11 +13,9 @@ import numpy as np
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.estimate import Estimate
-from audit.footprint import BANDS, meter_quality
+from audit.footprint import BANDS, GENERATION, meter_quality
 from audit.metric import Measurement, Metric
 from audit.result import PhaseRecord
-
-PHASES = ("sampling", "decoding")
 
 
 def energy_per_volume_wh(records: Sequence[PhaseRecord]) -> tuple[float, float]:
@@ -26,7 +24,7 @@ def energy_per_volume_wh(records: Sequence[PhaseRecord]) -> tuple[float, float]:
     Raises:
         NotComputable: No volume was sampled, or nothing metered it.
     """
-    used = [r for r in records if r.phase in PHASES]
+    used = [r for r in records if r.phase in GENERATION]
     volumes = max((r.work.get("volumes", 0.0) for r in used), default=0.0)
     if volumes == 0:
         raise NotComputable(
@@ -40,7 +38,7 @@ def energy_per_volume_wh(records: Sequence[PhaseRecord]) -> tuple[float, float]:
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  # noqa: ARG001
     """From the run's ledger."""
-    records = [r for r in comparison.ledger_records() if r.phase in PHASES]
+    records = [r for r in comparison.ledger_records() if r.phase in GENERATION]
     value, volumes = energy_per_volume_wh(records)
     quality = meter_quality(records)
     low, high = BANDS[quality]

@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audit.energy_sources.trace import TraceSource
+from audit.errors import BadInput
+from audit.footprint import project, read_records, unit_costs_kwh, what_if
+from audit.ledger import Ledger
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def run(tmp_path):
+    """20 volumes at 100 W: 3 s of sampling and 1 s of decoding each, after 60 s of training."""
+    now = {"s": 0.0}
+    clock = lambda: now["s"]  # noqa: E731
+    source = TraceSource([0.0], {"gpu": [100.0]}, clock)
+    ledger = Ledger(source, clock=clock, file=tmp_path / "ledger.jsonl")
+    with ledger.phase("denoiser_train"):
+        now["s"] += 60
+        ledger.work(steps=30)
+    for _ in range(20):
+        with ledger.phase("sampling"):
+            now["s"] += 3
+            ledger.work(volumes=1, denoiser_calls=50)
+        with ledger.phase("decoding"):
+            now["s"] += 1
+            ledger.work(volumes=1)
+    return tmp_path
+
+
+def test_a_run_is_projected_onto_a_grid(run):
+    found = project(run, zone="DEU", pue=1.5)
+    kwh = 100 * (60 + 80) / 3.6e6
+    assert found["energy_kwh"] == pytest.approx(kwh)
+    assert found["emissions_g"] == pytest.approx(kwh * 1.5 * 380.95, rel=1e-4)
+    assert found["meter"] == "counter"
+
+
+def test_break_even_and_extrapolation_follow_from_the_units(run):
+    found = project(run, zone="DEU", volumes=1000)
+    assert found["break_even_volumes"] == pytest.approx(15.0)
+    more = found["extrapolated"][0]
+    assert more["energy_kwh"] == pytest.approx(1000 * 400 / 3.6e6)
+    assert more["scale"] == 50
+    assert more["low_kwh"] <= more["energy_kwh"] <= more["high_kwh"]
+
+
+def test_decoding_belongs_to_the_volume_before_it(run):
+    costs = unit_costs_kwh(run, ("sampling", "decoding"), "volumes")
+    assert len(costs) == 20
+    assert costs == pytest.approx([400 / 3.6e6] * 20)
+
+
+def test_without_a_zone_energy_is_kept_and_carbon_is_none(run):
+    found = project(run)
+    assert found["emissions_g"] is None
+    assert found["energy_kwh"] > 0
+
+
+def test_every_zone_is_one_line_and_ratios_are_of_intensities(run):
+    rows = what_if(run)
+    assert rows[0]["ratio_to_lowest"] == 1
+    assert rows[-1]["ratio_to_lowest"] == pytest.approx(65.3, abs=0.1)
+    assert rows[-1]["emissions_g"] / rows[0]["emissions_g"] == pytest.approx(
+        rows[-1]["ratio_to_lowest"]
+    )
+
+
+def test_a_folder_without_a_ledger_is_told(tmp_path):
+    with pytest.raises(BadInput, match=r"no result.json"):
+        read_records(tmp_path)
+
+
+def test_the_command_prints_emissions_as_json(run):
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "voxaudit.py"),
+            "footprint",
+            str(run),
+            "--zone",
+            "FRA",
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["emissions_g"] == pytest.approx(
+        100 * 140 / 3.6e6 * 56.0, rel=0.01
+    )
+
+
+def test_a_monthly_table_reprojects_without_a_new_run(run, tmp_path):
+    table = tmp_path / "my.csv"
+    table.write_text("zone,period,g_per_kwh\nFRA,2026-01,60\nFRA,2026-07,40\n")
+    done = [
+        subprocess.run(
+            [
+                sys.executable, str(ROOT / "voxaudit.py"), "footprint", str(run), "--zone", "FRA",
+                "--month", month, "--intensities", str(table), "--json",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for month in ("2026-01", "2026-07")
+    ]  # fmt: skip
+    january, july = (json.loads(d.stdout)["emissions_g"] for d in done)
+    assert january / july == pytest.approx(1.5)
