@@ -55,6 +55,21 @@ class Inference:
     null: FloatArray = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StandardError:
+    """How far a value would scatter over cohorts of the same n.
+
+    Attributes:
+        error: Standard error, in the value's unit.
+        freedom: Degrees of freedom behind it.
+        method: How it was made.
+    """
+
+    error: float
+    freedom: int
+    method: str
+
+
 def one_by_one(statistic: Callable[[Pool, IntArray, IntArray], float]) -> Statistic:
     """Lift a statistic of one pair of row sets to many."""
 
@@ -72,8 +87,10 @@ def infer(
     worse: Literal["higher", "lower", "both"] = "higher",
     permutations: int = 999,
     splits: int = 100,
-    standard_error: Callable[[Pool, IntArray, IntArray], float] | None = None,
+    standard_error: Callable[[Pool, IntArray, IntArray], StandardError] | None = None,
     rate: bool = False,
+    least: float = -np.inf,
+    power: bool = True,
 ) -> Inference:
     """Value of ``statistic(hold-out, synthetic)`` with interval, floor, null and power.
 
@@ -84,8 +101,10 @@ def infer(
         worse: Direction in which the statistic speaks against the generator.
         permutations: Relabelings for the p-value.
         splits: Real-versus-real splits.
-        standard_error: Closed form; the jackknife where not given.
+        standard_error: Of the value; the jackknife where not given.
         rate: A share in [0, 1]: Clopper-Pearson at the effective n in place of Student's t.
+        least: Least value possible; the interval ends there.
+        power: Whether the statistic responds to a shift of the pool's rows.
 
     Raises:
         NotComputable: Fewer than 4 subjects a side.
@@ -96,44 +115,33 @@ def infer(
         raise ValueError(f"unequal n: {len(real)} and {n}")
     refuse_few_subjects(n)
     value = float(statistic(pool, [real], [synthetic])[0])
-    if standard_error:
-        error, freedom = standard_error(pool, real, synthetic), n - 1
-    else:
-        error, freedom = jackknife_error(statistic, pool, real, synthetic)
-    if rate:
-        low, high = effective_clopper_pearson(value, error, n)
-    else:
-        low, high = students_interval(value, error, freedom)
+    scatter = (
+        standard_error(pool, real, synthetic)
+        if standard_error
+        else jackknife(statistic, pool, real, synthetic)
+    )
+    estimate = _estimate(value, scatter, n, rate=rate, least=least)
     null = _permuted(statistic, pool, permutations, rng)
     floor = _floor(statistic, pool, n, splits, rng)
     test = _one_sided(value, null, worse)
-    shift = smallest_shift_sd(statistic, pool, floor, worse, rng) if floor else None
+    shift = smallest_shift_sd(statistic, pool, floor, worse, rng) if floor and power else None
     return Inference(
-        estimate=Estimate(
-            value=value,
-            low=min(low, value),
-            high=max(high, value),
-            n=n,
-            method=(
-                "closed-form standard error (both orders of the Hoeffding decomposition)"
-                if standard_error
-                else f"jackknife over pairs of subjects, {freedom + 1} blocks"
-                + (", Clopper-Pearson at the effective n" if rate else "")
-            ),
-        ),
+        estimate=estimate,
         floor=floor,
         test=test,
         to_train=_to_train(statistic, pool, n),
         smallest_shift_sd=shift,
-        verdict=verdict(test.p_value, shift),
+        verdict=verdict(test.p_value, shift, power=power),
         null=null,
     )
 
 
-def verdict(p_value: float, smallest_shift: float | None) -> str:
-    """What the value allows to say."""
+def verdict(p_value: float, smallest_shift: float | None, *, power: bool = True) -> str:
+    """What the value allows to say; without a power curve, silence is not called equality."""
     if p_value <= 0.05:
         return "differs from real"
+    if not power:
+        return "not distinguishable at this n; power unknown"
     if smallest_shift is None or smallest_shift > MEANINGFUL_SHIFT_SD:
         return "n too small to say"
     return "not distinguishable at this n"
@@ -153,10 +161,24 @@ def refuse_few_subjects(n: int) -> None:
         )
 
 
-def jackknife_error(
-    statistic: Statistic, pool: Pool, a: IntArray, b: IntArray
-) -> tuple[float, int]:
-    """Standard error by leaving out blocks of pairs, and its degrees of freedom.
+def _estimate(
+    value: float, scatter: StandardError, n: int, *, rate: bool, least: float
+) -> Estimate:
+    if rate:
+        low, high = effective_clopper_pearson(value, scatter.error, n)
+    else:
+        low, high = students_interval(value, scatter.error, scatter.freedom)
+    return Estimate(
+        value=value,
+        low=min(max(low, least), value),
+        high=max(high, value),
+        n=n,
+        method=scatter.method + (", Clopper-Pearson at the effective n" if rate else ""),
+    )
+
+
+def jackknife(statistic: Statistic, pool: Pool, a: IntArray, b: IntArray) -> StandardError:
+    """Standard error by leaving out blocks of pairs.
 
     The k-th block takes the same positions out of both sides, so that n stays equal.
 
@@ -168,7 +190,11 @@ def jackknife_error(
     gone = [np.arange(k, n, blocks) for k in range(blocks)]
     left = statistic(pool, [np.delete(a, g) for g in gone], [np.delete(b, g) for g in gone])
     variance = (blocks - 1) / blocks * float(((left - left.mean()) ** 2).sum())
-    return float(np.sqrt(variance)), blocks - 1
+    return StandardError(
+        error=float(np.sqrt(variance)),
+        freedom=blocks - 1,
+        method=f"jackknife over pairs of subjects, {blocks} blocks",
+    )
 
 
 def smallest_shift_sd(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.errors import NotComputable
+from audit.statistics.inference import StandardError
 from audit.statistics.pool import FloatArray, IntArray, Pool
 
 Kernel = Callable[[Pool, IntArray, IntArray], FloatArray]
@@ -158,10 +159,14 @@ def mmd2_standard_error(
     return float(np.sqrt(max(total, 0.0)))
 
 
-def mmd2_se_in_pool(pool: Pool, kernel: Kernel, a: IntArray, b: IntArray) -> float:
+def mmd2_se_in_pool(pool: Pool, kernel: Kernel, a: IntArray, b: IntArray) -> StandardError:
     """``mmd2_standard_error`` of two sets of a pool's rows."""
     values = _kernel_matrix(pool, kernel)
-    return mmd2_standard_error(values[np.ix_(a, a)], values[np.ix_(b, b)], values[np.ix_(a, b)])
+    return StandardError(
+        error=mmd2_standard_error(values[np.ix_(a, a)], values[np.ix_(b, b)], values[np.ix_(a, b)]),
+        freedom=min(len(a), len(b)) - 1,
+        method="closed-form standard error, both orders of the Hoeffding decomposition",
+    )
 
 
 def _kernel_matrix(pool: Pool, kernel: Kernel) -> FloatArray:

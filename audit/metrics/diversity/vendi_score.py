@@ -21,7 +21,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
 
     def one(extractor: str, own: np.random.Generator) -> Measurement:
         pool = pool_for(comparison, extractor)
-        found = infer(one_by_one(ratio), pool, rng=own, worse="lower", permutations=199)
+        found = infer(one_by_one(ratio), pool, rng=own, worse="lower", permutations=199, least=0.0)
         raw = pool.rows + pool.center
         scores = {
             f"vendi_{name}": vendi_score(raw[pool.synthetic], order=q) for name, q in ORDERS.items()

@@ -24,7 +24,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             worse="lower",
             permutations=199,
-            rate=False,
+            least=0.0,
         )
         return measured(
             comparison, found, **comparison.features(extractor).params, neighbors=NEIGHBORS

@@ -50,6 +50,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             permutations=draws,
             splits=max(20, draws // 4),
+            least=0.0,
         )
         return _with_bias(comparison, extractor, pool, found)
 

@@ -18,7 +18,11 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
 
     def one(extractor: str, own: np.random.Generator) -> Measurement:
         found = infer(
-            one_by_one(sliced_in_pool), pool_for(comparison, extractor), rng=own, permutations=199
+            one_by_one(sliced_in_pool),
+            pool_for(comparison, extractor),
+            rng=own,
+            permutations=199,
+            least=0.0,
         )
         params = comparison.features(extractor).params
         return measured(comparison, found, **params, directions=DIRECTIONS, order=1)
