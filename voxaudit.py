@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from audit.cohort import Cohort
     from audit.config import Config, GeneratorSpec
     from audit.ledger import Ledger
+    from audit.result import AuditResult
     from generators.protocol import VolumeGenerator
 
 
@@ -57,6 +58,7 @@ def _run_one(
 ) -> None:
     from audit.ledger import open_ledger
     from audit.scoring import score
+    from audit.throughput import remember
     from generators.sampling import sample_to_folder
     from reports.html import write_report
 
@@ -77,7 +79,7 @@ def _run_one(
             holdout=holdout,
             synthetic=samples,
             conditions=asked,
-            only=config.metrics.only,
+            only=spec.only or config.metrics.only,
             seed=config.seed,
             out=folder,
             name=f"{config.name} · {spec.id}",
@@ -95,6 +97,7 @@ def _run_one(
         )
         with ledger.phase("audit.report"):
             write_report(folder, images=config.report.images)
+        remember(spec.kind, spec.preset, spec.n, ledger.records())
 
 
 def _trained(
@@ -184,6 +187,88 @@ def _point_latest(root: Path, folder: Path) -> None:
     write_text(root.parent / "latest", str(folder.resolve()) + "\n")
 
 
+def run_demo(out: Path) -> int:
+    """Train, sample and audit on both phantom populations, and put the audit itself to the test.
+
+    Beside the trained generator stand ``replay``, which returns its training set and must fail,
+    and ``honest``, fresh phantoms that copy nothing and must pass.
+
+    Returns:
+        0 if both controls came out as they must, else 4.
+    """
+    from audit.config import validate
+    from audit.gate import judge, record
+    from audit.result import load_result
+    from reports.html import write_report
+
+    rows, right = [], True
+    for kind in ("thorax", "heart"):
+        config = validate(_demo_config(kind, out))
+        _write_honest(config)
+        for folder in run_all(config):
+            result = load_result(folder)
+            decision = judge(result)
+            record(decision, result, folder)
+            write_report(folder)
+            copies = _copy_rate(result)
+            rows.append({"run": str(folder), "copy rate": copies, "gate": decision.headline})
+            wanted = {"replay": 1, "honest": 0}.get(folder.name)
+            right &= wanted is None or decision.exit_code == wanted
+    print()
+    print_table(rows, ["run", "copy rate", "gate"])
+    shown = out / "thorax" / "ldm"
+    print(
+        "\nreplay returns its training set and must fail; honest copies nothing and must pass: "
+        + ("so it is." if right else "NOT SO. Please report this.")
+    )
+    print(
+        f"\nOpen the report:  {(shown / 'report.html').resolve()}\n\nNext:\n"
+        f"  voxaudit gate {shown}\n"
+        f"  voxaudit footprint {shown} --zone DEU\n"
+        f"  voxaudit compare {shown} {out / 'thorax' / 'replay'}\n"
+        "  voxaudit init            # an audit of your own: audit.yaml, gates.yaml, a workflow"
+    )
+    return 0 if right else 4
+
+
+def _demo_config(kind: str, out: Path) -> dict[str, Any]:
+    honest = str((out / kind / "data" / "honest").resolve())
+    controls = ["fidelity.*", "diversity.*", "memorization.*"]
+    return {
+        "name": kind,
+        "out": str(out / kind),
+        "data": {"phantom": {"kind": kind, "train": 48, "holdout": 32}},
+        "generators": [
+            {"id": "ldm", "kind": "ldm", "preset": f"ldm-demo-{kind}", "n": 32,
+             "conditional": kind == "thorax"},
+            {"id": "replay", "kind": "replay", "n": 32, "only": controls},
+            {"id": "honest", "kind": "folder", "path": honest, "n": 32, "only": controls},
+        ],
+    }  # fmt: skip
+
+
+def _write_honest(config: "Config") -> None:
+    from audit.cohort import write_cohort
+    from audit.phantoms import heart_cohort, thorax_cohort
+
+    phantom = config.data.phantom
+    assert phantom is not None
+    folder = config.folder / "data" / "honest"
+    if not (folder / "cohort.csv").is_file():
+        make = thorax_cohort if phantom.kind == "thorax" else heart_cohort
+        write_cohort(make(32, role="synthetic", seed=1000, size=phantom.size), folder)
+
+
+def _copy_rate(result: "AuditResult") -> str:
+    try:
+        finding = result["memorization.copy_rate"]
+    except KeyError:
+        return "–"
+    if finding.value is None or finding.low is None or finding.high is None:
+        return "not computable"
+    return f"{finding.value:.2f} [{finding.low:.2f}, {finding.high:.2f}]"
+
+
 def _plan(config: "Config") -> list[dict[str, Any]]:
     """What a run would do and, where this machine has done it before, what that took."""
     from audit.throughput import predict
@@ -252,8 +337,6 @@ def _demo_command(
     out: Path = typer.Option(Path("runs/demo"), help="Where the demo's runs go."),
 ) -> None:
     """Train, sample and audit on phantoms; show that copying fails the gate. No data needed."""
-    from demo import run_demo
-
     raise typer.Exit(run_demo(out))
 
 

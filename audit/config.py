@@ -64,6 +64,7 @@ class GeneratorSpec(Section):
         conditional: Sample for masks.
         n: Synthetic cases.
         sampling: Options of sampling, such as ``steps`` and ``sampler``.
+        only: Globs of metrics for this generator; empty takes those of ``metrics``.
     """
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -74,6 +75,7 @@ class GeneratorSpec(Section):
     conditional: bool = False
     n: int = Field(32, ge=1)
     sampling: dict[str, Any] = Field(default_factory=dict)
+    only: tuple[str, ...] = ()
 
 
 class Metrics(Section):
