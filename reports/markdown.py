@@ -14,7 +14,7 @@ def render_markdown(result: AuditResult, *, headline: str = "") -> str:
         headline: Outcome of the gate in one line.
     """
     word, _ = words.outcome(result)
-    parts = [f"## {_safe(words.title(result))}\n\n**{_safe(headline or word)}**\n"]
+    parts = [f"## {escape(words.title(result))}\n\n**{escape(headline or word)}**\n"]
     if result.provenance.get("profile") == "smoke":
         parts.append("> Smoke run: for testing the pipeline only.\n")
     parts.append(_verdicts(result))
@@ -30,14 +30,14 @@ def _verdicts(result: AuditResult) -> str:
     if not result.verdicts:
         return "No gate was run: `voxaudit gate RUN`.\n"
     rows = [
-        f"| {v.verdict}{' (advisory)' if v.severity == 'warn' else ''} | `{_safe(v.metric)}` "
-        f"| {_safe(v.gate)} | {_safe(v.message)} |"
+        f"| {v.verdict}{' (advisory)' if v.severity == 'warn' else ''} | `{escape(v.metric)}` "
+        f"| {escape(v.gate)} | {escape(v.message)} |"
         for v in result.verdicts
     ]
     regressed = [v.metric for v in result.verdicts if v.verdict == "REGRESSED"]
     advice = (
-        f"\nIf the change is meant: `voxaudit baseline accept RUN --metric '{_safe(regressed[0])}' "
-        "--reason '...'` and commit the baseline.\n"
+        "\nIf the change is meant: `voxaudit baseline accept RUN --reason '...' "
+        f"--metric '{escape(regressed[0])}'` and commit the baseline.\n"
         if regressed
         else ""
     )
@@ -47,8 +47,8 @@ def _verdicts(result: AuditResult) -> str:
 
 def _section(section: str, findings: list[Finding]) -> str:
     rows = [
-        f"| `{_safe(f.metric)}` | {words.number(f.value)} {_safe(f.unit)} "
-        f"| {_safe(words.interval(f))} | {_safe(words.floor_text(f))} | {f.n} |"
+        f"| `{escape(f.metric)}` | {words.number(f.value)} {escape(f.unit)} "
+        f"| {escape(words.interval(f))} | {escape(words.floor_text(f))} | {f.n} |"
         for f in findings
         if f.status == "ok"
     ]
@@ -63,7 +63,7 @@ def _limits(result: AuditResult) -> str:
     missing = [f for f in result.findings if f.status != "ok"]
     if not missing:
         return ""
-    rows = [f"- `{_safe(f.metric)}`: {_safe(f.reason)}" for f in missing]
+    rows = [f"- `{escape(f.metric)}`: {escape(f.reason)}" for f in missing]
     return f"### Not computed ({len(missing)})\n\n" + "\n".join(rows) + "\n"
 
 
@@ -77,7 +77,7 @@ def _capped(parts: list[str]) -> str:
     return text
 
 
-def _safe(text: str) -> str:
+def escape(text: str) -> str:
     """Markup in names stays text: no tag, link, mention, code span or table cell."""
     flat = " ".join(str(text).split())
     for found, instead in _HARMLESS.items():

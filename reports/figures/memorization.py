@@ -1,0 +1,82 @@
+"""Memorization: how close the nearest training case is, for copies, for strangers, for siblings."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from audit.result import Finding
+from reports.figure import (
+    BAD,
+    HOLDOUT,
+    INK,
+    SYNTHETIC,
+    TRAIN,
+    Picture,
+    canvas,
+    legend,
+    picture,
+)
+from reports.figures.common import series_pictures
+from reports.material import Material
+from reports.words import number
+
+CURVES = (
+    ("holdout_to_train", "hold-out → train", HOLDOUT),
+    ("train_to_train", "train → train", TRAIN),
+    ("synthetic_to_train", "synthetic → train", SYNTHETIC),
+)
+
+
+def draw(material: Material) -> Iterator[Picture]:
+    """Similarity distributions with the threshold, then what further metrics recorded."""
+    drawn = set()
+    for finding in material.findings("memorization"):
+        if finding.status == "ok" and finding.series.get("synthetic_to_train"):
+            drawn.add(finding.metric)
+            yield _similarities(finding)
+    rest = [f for f in material.findings("memorization") if f.metric not in drawn]
+    yield from series_pictures(rest)
+
+
+def _similarities(finding: Finding) -> Picture:
+    figure, (ax,) = canvas(height_in=3.1)
+    curves = [(k, name, c) for k, name, c in CURVES if finding.series.get(k)]
+    pooled = np.concatenate([np.asarray(finding.series[k], dtype=float) for k, _, _ in curves])
+    bins = np.linspace(pooled.min(), pooled.max() + 1e-9, 33).tolist()
+    for key, name, color in curves:
+        values = finding.series[key]
+        ax.hist(values, bins=bins, density=True, color=color, alpha=0.18, linewidth=0)
+        ax.hist(values, bins=bins, density=True, histtype="step", color=color, linewidth=1.5,
+                label=f"{name} (n = {len(values)})")  # fmt: skip
+    threshold = _threshold(finding)
+    false_rate = finding.params.get("false_positive_rate", finding.params.get("alpha"))
+    if threshold is not None:
+        ax.axvspan(threshold, max(pooled.max(), threshold), color=BAD, zorder=0, linewidth=0)
+        ax.axvline(threshold, color=INK, linewidth=1.2, linestyle="--",
+                   label=f"threshold {number(threshold)}")  # fmt: skip
+    ax.set_xlabel("similarity to the nearest training case")
+    ax.set_ylabel("density")
+    ax.set_yticks([])
+    legend(ax, loc="upper left")
+    rate = (
+        f" A hold-out case crosses it with probability {number(float(false_rate))}."
+        if isinstance(false_rate, int | float)
+        else ""
+    )
+    return picture(
+        figure,
+        key=f"similarity-{finding.metric}",
+        title="Similarity to the nearest training case",
+        look_for="Synthetic cases right of the line are closer to a patient than strangers are to "
+        f"each other.{rate}",
+        n=", ".join(f"{len(finding.series[k])} {name}" for k, name, _ in curves),
+        data={k: finding.series[k] for k, _, _ in curves}
+        | ({"threshold": [threshold]} if threshold is not None else {}),
+        wide=True,
+    )
+
+
+def _threshold(finding: Finding) -> float | None:
+    found: Sequence[float] = finding.series.get("threshold") or []
+    value = found[0] if found else finding.params.get("threshold")
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,171 @@
+"""report.html: one file that opens offline, and what may be shared of a run."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from audit.errors import BadInput
+from audit.result import AuditResult, write_text
+from reports import gallery, sections, words
+from reports.exemplars import as_json
+from reports.gallery import STEPS, Detail, Gallery
+from reports.material import Images, Material, read_material
+
+TARGET_MB, CAP_MB = 5.0, 15.0
+
+
+def write_report(
+    run: str | Path, *, images: Images = "redacted", max_mb: float = CAP_MB, out: Path | None = None
+) -> Path:
+    """Render a run folder; works on an unfinished run too.
+
+    Args:
+        run: Run folder.
+        images: ``redacted`` hides real patients; ``all`` shows them and writes
+            report.internal.html with a banner; ``none`` draws no volume.
+        max_mb: Hard cap on the file.
+        out: Where to write; beside the result unless given.
+
+    Returns:
+        The file.
+
+    Raises:
+        BadInput: There is no result, or the cap is smaller than the page without any volume.
+    """
+    material = read_material(run, images=images)
+    name = "report.internal.html" if material.internal else "report.html"
+    path = out or Path(run) / name
+    write_text(path, render_html(material, max_mb=max_mb))
+    return path
+
+
+def render_html(material: Material, *, max_mb: float = CAP_MB) -> str:
+    """The page as text, reduced until it is under the cap and, if it can be, under 5 MB."""
+    page = ""
+    body = _body(material)
+    for step, detail in enumerate(STEPS):
+        found = gallery.build(material, detail)
+        page = _page(material, body, found, _reductions(step, detail, found))
+        size_mb = len(page.encode()) / 1e6
+        # Past the target, volumes may use what the cap leaves; the viewer goes first.
+        if size_mb <= min(TARGET_MB, max_mb) or (step >= 2 and size_mb <= min(9.0, max_mb)):
+            return page
+    if len(page.encode()) / 1e6 > max_mb:
+        raise BadInput(
+            f"the report takes {len(page) / 1e6:.1f} MB without any volume",
+            f"at most {max_mb:g}",
+            "Raise --max-mb",
+        )
+    return page
+
+
+def _body(material: Material) -> dict[str, Any]:
+    """What does not depend on the level of detail; figures are drawn once."""
+    result = material.result
+    word, kind = words.outcome(result)
+    names = sections.section_names(result)
+    regressed = [v.metric for v in result.verdicts if v.verdict == "REGRESSED"]
+    return {
+        "title": words.title(result),
+        "meta": _meta(result),
+        "internal": material.internal,
+        "smoke": result.provenance.get("profile") == "smoke",
+        "outcome_kind": kind,
+        "headline": _headline(result, word),
+        "tiles": sections.tiles(result),
+        "conclusion": sections.conclusion(result),
+        "verdicts": sections.verdict_rows(result.verdicts),
+        "accept_command": f"voxaudit baseline accept RUN --metric '{regressed[0]}' --reason '…'"
+        if regressed
+        else "",
+        "sections": [sections.section(name, material) for name in names],
+        "provenance": sections.provenance(result),
+        "checklist": sections.checklist(result),
+        "footer": "Rendered by voxaudit. The volume viewer is NiiVue 0.69.0 (BSD-2-Clause, "
+        "© 2021 Niivue).",
+    }
+
+
+def _page(
+    material: Material, body: dict[str, Any], found: Gallery, reductions: Sequence[str]
+) -> str:
+    script = _asset("report.js")
+    scripts = [script, gallery.niivue_code()[1]] if found.blocks else [script]
+    nav = [("gates", "Gates"), *([("volumes-section", "Volumes")] if found.images else [])]
+    nav += [(s["anchor"], s["title"]) for s in body["sections"]]
+    nav += [("limits", "Limits"), ("provenance", "Provenance")]
+    return _template().render(
+        **body,
+        nav=nav,
+        images=found.images,
+        limits=sections.limits(material, reductions),
+        # Marked safe: our own files, and JSON and base64 that cannot close their element.
+        css=Markup(_asset("report.css")),
+        script=Markup(script),
+        script_hashes=Markup(" ".join(_csp_hash(s) for s in scripts)),
+        volumes_json=Markup(as_json(found.entries)),
+        data_blocks=found.blocks,
+    )
+
+
+def _reductions(step: int, detail: Detail, found: Gallery) -> list[str]:
+    said = []
+    if found.withheld:
+        said.append(
+            f"{found.withheld} synthetic volumes are not drawn: the memorization audit takes them "
+            "for copies of patients."
+        )
+    if step:
+        viewer = f"{detail.viewer} volumes" if detail.viewer else "no volume"
+        said.append(
+            f"To keep the file small, the 3D viewer holds {viewer} and at most "
+            f"{detail.exemplars} volumes are drawn, at image quality {detail.quality}."
+        )
+    return said
+
+
+def _meta(result: AuditResult) -> str:
+    known = result.provenance
+    parts = [
+        f"profile {known['profile']}" if "profile" in known else "",
+        f"seed {known['seed']}" if "seed" in known else "",
+        f"extractors {', '.join(known['extractors'])}" if known.get("extractors") else "",
+        f"{len(result.findings)} numbers",
+        "" if result.status == "ok" else f"run {result.status}",
+    ]
+    return " · ".join(p for p in parts if p)
+
+
+def _headline(result: AuditResult, word: str) -> str:
+    words_found = [v.verdict for v in result.verdicts]
+    order = ("FAILED", "REGRESSED", "ERROR", "NOT_COMPARABLE", "UNDERPOWERED", "SUSPECT")
+    parts = [
+        f"{words_found.count(w)} {w.lower().replace('_', ' ')}" for w in order if w in words_found
+    ]
+    return " · ".join([word, *parts])
+
+
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _asset(name: str) -> str:
+    return (resources.files("reports") / "viewer" / name).read_text(encoding="utf-8")
+
+
+def _csp_hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,256 @@
+"""What the sections of a report say: tables, sentences, limits, provenance, checklist."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from audit.result import AuditResult, Finding, Verdict
+from reports import bars, words
+from reports.figures import pictures_of
+from reports.material import Material
+from reports.tables import tables_of
+
+ORDER = (
+    "fidelity", "diversity", "adherence", "cardiac", "memorization", "anatomy", "footprint",
+    "utility",
+)  # fmt: skip
+HEADLINE = {
+    "fidelity": ("kernel_distance", "frechet_distance"),
+    "diversity": ("coverage", "recall", "vendi_score"),
+    "adherence": ("dice",),
+    "cardiac": ("ejection_fraction",),
+    "memorization": ("copy_rate",),
+    "footprint": ("carbon_per_volume", "emissions_per_volume", "energy_per_volume"),
+}
+KINDS = {
+    "PASSED": "good", "HELD": "good", "IMPROVED": "good", "SUSPECT": "open", "UNDERPOWERED": "open",
+    "NOT_COMPARABLE": "open", "FAILED": "bad", "REGRESSED": "bad", "ERROR": "bad",
+}  # fmt: skip
+
+
+def section_names(result: AuditResult) -> list[str]:
+    """Sections that have findings, in the order of the report; footprint also with a ledger."""
+    present = {f.section for f in result.findings} | ({"footprint"} if result.ledger else set())
+    return [s for s in ORDER if s in present] + sorted(present - set(ORDER))
+
+
+def section(name: str, material: Material) -> dict[str, Any]:
+    """Values of one section for the template."""
+    findings = material.findings(name)
+    done = [f for f in findings if f.status == "ok"]
+    return {
+        "anchor": name,
+        "title": words.section_title(name),
+        "question": words.section_question(name),
+        "rows": _rows(done),
+        "notes": [],
+        "tables": tables_of(name, material),
+        "pictures": pictures_of(name, material),
+        "pairs": [],
+        "pairs_shown": False,
+        "missing": [
+            {"name": words.label(f), "reason": f.reason} for f in findings if f.status != "ok"
+        ],
+    }
+
+
+def tiles(result: AuditResult) -> list[dict[str, str]]:
+    """One tile a question: its leading number with interval and floor."""
+    found = []
+    for name in section_names(result):
+        finding = leading(name, result)
+        if finding is not None:
+            found.append(
+                {
+                    "anchor": name,
+                    "section": words.section_title(name),
+                    "value": f"{words.number(finding.value)} {finding.unit}".strip(),
+                    "what": words.label(finding),
+                    "interval": words.interval(finding),
+                    "floor": words.floor_text(finding),
+                }
+            )
+    return found
+
+
+def leading(name: str, result: AuditResult) -> Finding | None:
+    """The finding that speaks for a section: its named metric, else its first number."""
+    done = [f for f in result.findings if f.section == name and f.status == "ok"]
+    for metric in HEADLINE.get(name, ()):
+        fits = [f for f in done if f.name == f"{name}.{metric}"]
+        if fits:
+            return next((f for f in fits if f.variant in ("ssl3d", "pooled", "lv")), fits[0])
+    return done[0] if done else None
+
+
+def conclusion(result: AuditResult) -> list[str]:
+    """The leading numbers in plain language, each with its limit; no overall score."""
+    sentences = [
+        _sentence(name, finding)
+        for name in section_names(result)
+        if (finding := leading(name, result)) is not None
+    ]
+    missing = sum(f.status != "ok" for f in result.findings)
+    if missing:
+        sentences.append(
+            f"{missing} of {len(result.findings)} numbers could not be computed; "
+            "each says why in its section."
+        )
+    return sentences
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """Rows of the gates table."""
+    return [
+        {
+            "kind": KINDS[v.verdict],
+            "word": v.verdict.replace("_", " "),
+            "advisory": v.severity == "warn",
+            "name": words.human(v.metric.split("[")[0].split(".", 1)[-1]),
+            "metric": v.metric,
+            "gate": v.gate,
+            "numbers": _verdict_numbers(v),
+            "message": v.message,
+            "bar": Markup(bars.verdict_bar(v)),
+        }
+        for v in verdicts
+    ]
+
+
+def limits(material: Material, reduced: Sequence[str]) -> list[str]:
+    """What is not shown, could not be computed or decided, and why."""
+    result = material.result
+    found = list(reduced)
+    if result.status != "ok":
+        found.append(f"The run is {result.status}, not finished: numbers are missing.")
+    if not material.real and material.synthetic:
+        found.append("Images of real patients, and their nearest pairs, are left out on purpose.")
+    found += [f"A metric failed with an error: {name}." for name in material.errors]
+    found += [
+        f"{words.label(f)} ({f.metric}) is not computed: {f.reason}"
+        for f in result.findings
+        if f.status != "ok"
+    ]
+    found += [
+        f"The gate on {v.metric} did not decide: {v.message}."
+        for v in result.verdicts
+        if v.verdict in ("UNDERPOWERED", "NOT_COMPARABLE")
+    ]
+    found += [f"{words.label(f)} has {words.interval(f)}." for f in result.findings
+              if f.status == "ok" and f.low is None]  # fmt: skip
+    for role, cohort in result.cohorts.items():
+        found += [f"{role}: {note}" for note in cohort.notes]
+    found.append(
+        "Numbers of different feature networks are not comparable with each other, nor with "
+        "papers that used other weights, sizes or sample sizes."
+    )
+    return found
+
+
+def provenance(result: AuditResult) -> list[dict[str, Any]]:
+    """Cohorts, environment and hashes as name-value tables."""
+    cohorts = [
+        (role, f"{c.n} cases, {c.n_subjects} subjects, shape {c.shape}, spacing {c.spacing_mm} mm, "
+               f"sha256 {c.hash[:16]}")
+        for role, c in result.cohorts.items()
+    ]  # fmt: skip
+    plain = [(k, _flat(v)) for k, v in result.provenance.items() if k != "packages"]
+    packages = result.provenance.get("packages", {})
+    versions = list(packages.items()) if isinstance(packages, dict) else []
+    networks = {
+        f"{f.metric}": _flat({k: v for k, v in f.params.items() if "sha256" in k or k == "version"})
+        for f in result.findings
+        if any("sha256" in k for k in f.params)
+    }
+    blocks = [("Cohorts", cohorts), ("Settings", plain), ("Versions", versions),
+              ("Weights behind each number", list(networks.items()))]  # fmt: skip
+    return [{"title": title, "rows": rows} for title, rows in blocks if rows]
+
+
+def checklist(result: AuditResult) -> list[tuple[str, str]]:
+    """Which reporting items this run gives evidence for; item texts are paraphrases."""
+    sections = set(section_names(result))
+    done = sum(f.status == "ok" for f in result.findings)
+    sizes = ", ".join(f"{c.n} {role}" for role, c in result.cohorts.items())
+    open_item = "to be filled in by a person"
+    return [
+        ("Data sources and how cases were chosen", open_item),
+        ("Sample sizes and independence of the split", f"{sizes}; no subject on both sides"),
+        ("How cases were preprocessed", "under Provenance, Settings"),
+        ("Statistical uncertainty", f"{done} numbers with method and n; see each table"),
+        ("Agreement with real data (congruence)", _where("fidelity", sections)),
+        ("Range of cases covered (coverage)", _where("diversity", sections)),
+        ("Anatomical and functional plausibility",
+         _where("cardiac" if "cardiac" in sections else "anatomy", sections)),
+        ("Control over the content asked for", _where("adherence", sections)),
+        ("Risk of reproducing patients", _where("memorization", sections)),
+        ("Failure analysis", "under Limits and failures"),
+        ("Energy and emissions", _where("footprint", sections)),
+        ("Code, versions, seeds and weights", "under Provenance"),
+        ("Intended use, and uses that are out of scope", open_item),
+        ("Ethics approval and consent for the real cases", open_item),
+    ]  # fmt: skip
+
+
+def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    scales = {
+        name: bars.scale_of([f for f in findings if f.name == name])
+        for name in {f.name for f in findings}
+    }
+    return [
+        {
+            "name": words.label(f),
+            "metric": f.metric,
+            "value": words.number(f.value),
+            "unit": f.unit,
+            "interval": words.interval(f),
+            "bar": Markup(bars.finding_bar(f, scales[f.name])),
+            "floor": words.floor_text(f),
+            "p": words.number(f.p_value, 2) if f.p_value is not None else "",
+            "better": words.ARROWS[f.better],
+            "n": f.n,
+        }
+        for f in findings
+    ]
+
+
+def _sentence(name: str, finding: Finding) -> str:
+    value = f"{words.number(finding.value)} {finding.unit}".strip()
+    head = f"{words.section_title(name)}: {words.label(finding).lower()} is {value} "
+    head += f"{words.interval(finding)}"
+    return f"{head}{_reading(finding)}."
+
+
+def _reading(finding: Finding) -> str:
+    floor = finding.reference.get("real_vs_real")
+    if floor is None or finding.better == "none" or finding.low is None or finding.high is None:
+        return f", n = {finding.n}"
+    best = finding.reference.get("real_vs_real_high" if finding.better == "lower" else
+                                 "real_vs_real_low")  # fmt: skip
+    edge = best if best is not None else floor
+    apart = finding.low > edge if finding.better == "lower" else finding.high < edge
+    text = f", against {words.number(floor)} for real against real at the same n: "
+    return text + (
+        "worse than the difference between real cohorts"
+        if apart
+        else f"no worse than that, as far as n = {finding.n} can tell"
+    )
+
+
+def _where(name: str, present: set[str]) -> str:
+    if name not in present:
+        return "not measured in this run"
+    return f"section {words.section_title(name)}"
+
+
+def _verdict_numbers(verdict: Verdict) -> str:
+    if verdict.baseline is None:
+        return ""
+    margin = f", margin {words.number(verdict.margin)}" if verdict.margin is not None else ""
+    return f"baseline {words.number(verdict.baseline)}{margin}"
+
+
+def _flat(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
