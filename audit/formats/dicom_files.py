@@ -1,5 +1,8 @@
 """Which files of a folder are DICOM images, and which series they belong to."""
 
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from audit.errors import UnusableFile
@@ -19,19 +22,24 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
-def series_in(folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Files of each series directly in a folder, by series UID; unreadable ones under ``""``."""
-    import pydicom
+def series_in(folder: Path) -> list[tuple[Path, ...]]:
+    """Files of each series directly in a folder; a file that cannot be read is one by itself.
 
-    found: dict[str, list[Path]] = {}
+    Slices of a cine that the scanner put into series of their own are one.
+    """
+    found: dict[str, list[_Head]] = {}
     for path in sorted(p for p in folder.iterdir() if p.is_file() and is_dicom(p)):
-        try:
-            head = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            uid = str(head.get("SeriesInstanceUID", "")) if "SOPClassUID" in head else ""
-        except PARSER_ERRORS:
-            uid = ""
-        found.setdefault(uid, []).append(path)
-    return {uid: tuple(paths) for uid, paths in found.items()}
+        head = _head(path)
+        found.setdefault(head.series or str(path), []).append(head)
+    stacks: dict[object, list[list[_Head]]] = {}
+    for uid, heads in sorted(found.items()):
+        stacks.setdefault(_cine_slice(heads) or uid, []).append(heads)
+    series: list[tuple[Path, ...]] = []
+    for parts in stacks.values():
+        repeated = len({heads[0].position for heads in parts}) < len(parts)
+        groups = parts if repeated else [[head for heads in parts for head in heads]]
+        series += [tuple(head.path for head in heads) for heads in groups]
+    return series
 
 
 def series_files(folder: Path) -> tuple[Path, ...]:
@@ -40,9 +48,57 @@ def series_files(folder: Path) -> tuple[Path, ...]:
     Raises:
         UnusableFile: It holds none, or several.
     """
-    series = [paths for uid, paths in series_in(folder).items() if uid]
+    series = series_in(folder)
     if len(series) != 1:
         raise UnusableFile(
             f"the folder holds {len(series)} DICOM series", "one", "Name the folder of each series"
         )
     return series[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """What decides on the series of a file."""
+
+    path: Path
+    series: str = ""
+    frame_of_reference: str = ""
+    position: tuple[float, ...] = ()
+    orientation: tuple[float, ...] = ()
+    size: tuple[int, ...] = ()
+    trigger_ms: float | None = None
+
+
+def _head(path: Path) -> _Head:
+    import pydicom
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns of every odd but harmless value
+            data = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            trigger = data.get("TriggerTime")
+            return _Head(
+                path=path,
+                series=str(data.get("SeriesInstanceUID", "")) if "SOPClassUID" in data else "",
+                frame_of_reference=str(data.get("FrameOfReferenceUID", "")),
+                position=tuple(float(v) for v in data.get("ImagePositionPatient") or ()),
+                orientation=tuple(
+                    round(float(v), 3) for v in data.get("ImageOrientationPatient") or ()
+                ),
+                size=(int(data.get("Rows", 0)), int(data.get("Columns", 0))),
+                trigger_ms=None if trigger is None else float(trigger),
+            )
+    except PARSER_ERRORS:
+        return _Head(path=path)
+
+
+def _cine_slice(heads: Sequence[_Head]) -> tuple[object, ...] | None:
+    """What all slices of one cine stack share; None for a series that is not one such slice."""
+    first = heads[0]
+    times = {head.trigger_ms for head in heads}
+    alone = len({(h.position, h.orientation, h.size) for h in heads}) == 1
+    if not alone or not first.frame_of_reference or None in times or len(times) < 2:
+        return None
+    if len(times) != len(heads):
+        return None
+    return first.frame_of_reference, first.orientation, first.size, len(heads)

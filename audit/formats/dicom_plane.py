@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.errors import UnusableFile
-from audit.formats.raster import PARSER_ERRORS
+from audit.formats.raster import PARSER_ERRORS, quiet_stderr
 
 Vector = npt.NDArray[np.float64]
 DIRECTION_TOLERANCE = 1e-3
@@ -118,7 +118,8 @@ def _pixels(dataset: Any, path: Path) -> tuple[npt.NDArray[Any], bool]:
 
         # GDCM inside SimpleITK decodes JPEG lossless and JPEG-LS, and applies the rescaling.
         sitk.ProcessObject.GlobalWarningDisplayOff()
-        return sitk.GetArrayFromImage(sitk.ReadImage(str(path))), True
+        with quiet_stderr():
+            return sitk.GetArrayFromImage(sitk.ReadImage(str(path))), True
 
 
 def _value(dataset: Any, frame: int, group: str, name: str, default: Any = None) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from audit.errors import UnusableFile
-from audit.formats.raster import Format, Raster, affine_from_itk, no_geometry, parsing
+from audit.formats.raster import Format, Raster, affine_from_itk, no_geometry, parsing, quiet_stderr
 
 HEADER_BYTES = 65536
 DATA_FILE = re.compile(rb"^(?:ElementDataFile|data ?file)\s*[:=]\s*(.+?)\s*$", re.I | re.M)
@@ -26,7 +26,8 @@ def read(paths: Sequence[Path]) -> Raster:
     with parsing("a MetaImage or NRRD file"):
         files(paths)
         sitk.ProcessObject.GlobalWarningDisplayOff()
-        image = sitk.ReadImage(str(paths[0]))
+        with quiet_stderr():
+            image = sitk.ReadImage(str(paths[0]))
         rank = image.GetDimension()
         if rank not in (2, 3, 4):
             raise UnusableFile(f"the image has {rank} axes", "2 to 4 (x, y, z, t)")

@@ -128,10 +128,14 @@ def _refuse_bad_sizes(header: Any, available: int) -> None:
         raise UnusableFile(
             f"the header says voxels of {bad[0]:g} mm", "a positive spacing", "Correct pixdim"
         )
+    offset = float(header["vox_offset"])
+    held = available - int(offset) if 0 <= offset < available else 0
     need = int(np.prod(sizes, dtype=object)) * header.get_data_dtype().itemsize
-    if need > available:
+    if need > held:
         raise UnusableFile(
-            f"the file holds {available} bytes", f"{need} for its {sizes} voxels", "Copy it again"
+            f"the file holds {held} bytes of voxels",
+            f"{need} for its size of {'×'.join(map(str, sizes))}",
+            "Copy it again",
         )
 
 

@@ -3,6 +3,7 @@
 Arrays here are ``x y z t c`` in the file's own order; the affine maps voxel (x, y, z) to RAS mm.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -99,6 +100,19 @@ def parsing(what: str) -> Iterator[None]:
         raise UnusableFile(
             f"the file cannot be decoded ({said})", what, "Copy or export it again"
         ) from error
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drop what C libraries write on stderr of their own: our one line says what is wrong."""
+    with Path(os.devnull).open("wb") as void:
+        kept = os.dup(2)
+        try:
+            os.dup2(void.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def spacing_of(affine: Affine) -> tuple[float, float, float]:

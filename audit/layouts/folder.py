@@ -2,11 +2,14 @@
 
 ``NAME_labels.nii.gz`` (also ``_label``, ``_mask``, ``_seg``, ``_gt``) is the label map of
 ``NAME.nii.gz`` or ``NAME_image.nii.gz``. ``sub-XX`` at the start of a name is the subject; else a
-volume in a subfolder belongs to the subject that the subfolder is named after; else each volume is
-its own. A subfolder called ``train``, ``val``, ``test`` or the like is a split.
+volume in a subfolder belongs to the subject that the subfolder is named after (below the deepest
+folder that holds everything); else each volume is its own. A subfolder called ``train``, ``val``,
+``test`` or the like is a split.
 """
 
+import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from audit.formats.dicom_files import is_dicom, series_in
@@ -27,54 +30,62 @@ def find(path: Path, *, allow_outside: bool = False) -> Listing:  # noqa: ARG001
     files = [f for f in files if not any(p.startswith(".") for p in f.relative_to(root).parts)]
     volumes = [f for f in files if f.is_file() and format_of(f) and not is_dicom(f)]
     folders = sorted({f.parent for f in files if f.is_file() and is_dicom(f)})
-    rows = _volume_rows(volumes, root) + [row for f in folders for row in _series_rows(f, root)]
+    base = _common(volumes + folders, root)
+    rows = _volume_rows(volumes, root, base)
+    rows += [row for place in folders for row in _series_rows(place, root, base)]
     return Listing(root=root, rows=rows, names=read_names(root))
 
 
-def _volume_rows(files: list[Path], root: Path) -> list[Row]:
+def _volume_rows(files: list[Path], root: Path, base: Path) -> list[Row]:
     masks = {_key(f, MASK_ENDING): f for f in files if MASK_ENDING.search(strip_suffix(f.name))}
-    images = {_key(f, IMAGE_ENDING): f for f in files if f not in masks.values()}
-    rows = []
-    for key, file in sorted({**masks, **images}.items()):
-        rows.append(
-            Row(
-                id=key.relative_to(root).as_posix(),
-                subject=_subject(key, root),
-                split=_split(key, root),
-                image=(file,) if key in images else (),
-                masks=(Mask(path=masks[key]),) if key in masks else (),
-            )
+    others = [f for f in files if f not in masks.values()]
+    alike = Counter(_key(f, IMAGE_ENDING) for f in others)
+    images: dict[Path, Path] = {}
+    for file in others:
+        key = _key(file, IMAGE_ENDING)
+        images[key if alike[key] == 1 else file] = file
+    return [
+        Row(
+            id=key.relative_to(root).as_posix(),
+            subject=_subject(key, base),
+            split=_split(key, root),
+            image=(images[key],) if key in images else (),
+            masks=(Mask(path=masks[key]),) if key in masks else (),
         )
-    return rows
+        for key in sorted({*masks, *images})
+    ]
 
 
-def _series_rows(folder: Path, root: Path) -> list[Row]:
+def _series_rows(folder: Path, root: Path, base: Path) -> list[Row]:
     series = series_in(folder)
-    rows = []
-    for number, (uid, files) in enumerate(sorted(series.items()), start=1):
-        several = len(series) > 1
-        place = folder / f"series-{number}" if several or folder == root else folder
-        for part in [files] if uid else [(file,) for file in files]:
-            name = place if uid else part[0]
-            rows.append(
-                Row(
-                    id=name.relative_to(root).as_posix(),
-                    subject=_subject(name, root),
-                    split=_split(name, root),
-                    image=part,
-                )
-            )
-    return rows
+    several = len(series) > 1 or folder == root
+    places = [folder / f"series-{n}" if several else folder for n in range(1, len(series) + 1)]
+    return [
+        Row(
+            id=place.relative_to(root).as_posix(),
+            subject=_subject(place, base),
+            split=_split(place, root),
+            image=files,
+        )
+        for place, files in zip(places, series, strict=True)
+    ]
+
+
+def _common(places: list[Path], root: Path) -> Path:
+    """Deepest folder that holds everything; splits are looked through."""
+    parents = {place.parent for place in places}
+    shared = Path(os.path.commonpath(parents)) if parents else root
+    return shared if shared.is_relative_to(root) else root
 
 
 def _key(file: Path, ending: re.Pattern[str]) -> Path:
     return file.with_name(ending.sub("", strip_suffix(file.name)))
 
 
-def _subject(key: Path, root: Path) -> str:
-    parts = [p for p in key.relative_to(root).parts if not is_split(p)] or [key.name]
-    named = SUBJECT.match(parts[-1])
-    return named.group(1) if named else parts[0]
+def _subject(key: Path, base: Path) -> str:
+    parts = [p for p in key.relative_to(base).parts if not is_split(p)]
+    named = SUBJECT.match(key.name)
+    return named.group(1) if named else (parts or [key.name])[0]
 
 
 def _split(key: Path, root: Path) -> str | None:

@@ -71,7 +71,8 @@ def _facts(file: Path) -> dict[str, dict[str, str]]:
 
 def _facts_file(path: Path) -> Path | None:
     for file in sorted(path.glob("*.csv")):
-        head = file.open(encoding="utf-8-sig", errors="replace").readline().lower()
+        with file.open(encoding="utf-8-sig", errors="replace") as handle:
+            head = handle.readline().lower()
         if "external code" in head and "pathology" in head:
             return file
     return None
