@@ -1,6 +1,6 @@
 """From the scores of every pair to findings: one a structure, and one over all structures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.estimate import bootstrap_by_subject
 from audit.metric import Measurement, Outcome
-from audit.requested_masks import Adherence, measure_adherence
+from audit.requested_masks import Adherence, measure_adherence, segmenter_adherence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,6 @@ def adherence_findings(
     better: Literal["lower", "higher"],
     column: str,
     statistic: Literal["median", "mean"] = "median",
-    ceiling: Callable[[Any], Mapping[str, Any]] | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> dict[str, Outcome]:
     """Findings of one quantity: by structure, and ``all``.
@@ -45,7 +44,6 @@ def adherence_findings(
         better: Direction, to list the worst cases.
         column: Prefix of the columns in cases.csv, such as ``adherence.dice``.
         statistic: Over cases, by structure; the mean for counts, whose median says little.
-        ceiling: Picks the segmenter's own score by structure (Estimates) from its error.
         params: Further parameters of the finding.
 
     Raises:
@@ -75,7 +73,7 @@ def adherence_findings(
         "unpaired": table.unpaired,
         **_caution(table, comparison),
     }
-    own = _own_scores(comparison, trusted, ceiling, better)
+    own = _own_scores(comparison, quantity, trusted, better)
     for name in trusted:
         scores = table.scores[quantity][:, table.structures.index(name)]
         one = {**about, "statistic": statistic}
@@ -105,18 +103,19 @@ def _row_means(scores: FloatArray) -> FloatArray:
 
 
 def _own_scores(
-    comparison: Comparison,
-    structures: list[str],
-    ceiling: Callable[[Any], Mapping[str, Any]] | None,
-    better: str,
+    comparison: Comparison, quantity: str, structures: list[str], better: str
 ) -> dict[str, float | None]:
     """What real images reach: the segmenter's own score; a given map agrees with itself."""
-    labels = comparison.labels()
-    if labels.error is None:
-        perfect = 1.0 if better == "higher" else 0.0
-        return dict.fromkeys(structures, perfect if labels.source == "given" else None)
-    own = ceiling(labels.error) if ceiling is not None else {}
-    return {name: own[name].value if name in own else None for name in structures}
+    if comparison.labels().source == "given":
+        return dict.fromkeys(structures, 1.0 if better == "higher" else 0.0)
+    table = segmenter_adherence(comparison)
+    own: dict[str, float | None] = dict.fromkeys(structures)
+    for name in structures if table is not None else ():
+        if table is not None and name in table.structures:
+            scores = table.scores[quantity][:, table.structures.index(name)]
+            told = scores[~np.isnan(scores)]
+            own[name] = float(np.median(told)) if len(told) else None
+    return own
 
 
 def _finding(

@@ -94,10 +94,11 @@ def compare_with_real(
 def labels_params(comparison: Comparison) -> dict[str, Any]:
     """What a finding must say of the labels it rests on."""
     labels = comparison.labels()
-    params: dict[str, Any] = {"segmenter": labels.source, "segmenter_params": dict(labels.params)}
-    if labels.error is not None:
-        params["segmenter_dice"] = {s: e.value for s, e in labels.error.dice.items()}
-    return params
+    return {
+        "segmenter": labels.source,
+        "segmenter_params": dict(labels.params),
+        "holdout_maps": "segmented" if "holdout" in labels.segmented else "given",
+    }
 
 
 def case_table(rows: Mapping[str, Rows], quantity: str, prefix: str) -> "pd.DataFrame":

@@ -9,6 +9,7 @@ from audit.cine_course import cardiac_rates, self_consistency
 from audit.cohort import Case
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.heart_wall import wall_quantities
 from audit.volume import LabelMap
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def heart_values(labels: LabelMap | NotComputable, case: Case) -> Mapping[str, V
         **cardiac_function(cycle, bsa_m2=given.get("bsa_m2")),
         **cardiac_rates(cycle),
         **self_consistency(cycle, labels),
+        **wall_quantities(cycle, labels),
     }
 
 
@@ -65,7 +67,8 @@ def _heart_rows(comparison: Comparison) -> dict[str, Rows]:
     rows = {}
     for role in ROLES:
         cohort = comparison.cohort_or_empty(role)
-        maps = labels.maps[role] if len(cohort) else []
+        # Real and synthetic hearts are read by the same instrument where one was used.
+        maps = labels.segmented.get(role, labels.maps[role]) if len(cohort) else []
         values = [heart_values(m, case) for case, m in zip(cohort, maps, strict=True)]
         rows[role] = cohort_rows(cohort, [_trusted(v, labels) for v in values])
     return rows

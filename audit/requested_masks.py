@@ -92,6 +92,15 @@ def measure_adherence(comparison: Comparison) -> Adherence:
     return comparison.once("adherence", lambda: _measure(comparison))
 
 
+def segmenter_adherence(comparison: Comparison) -> Adherence | None:
+    """The same scores between given and segmented maps of real hold-out images.
+
+    What the segmenter reaches on images that follow their masks: the ceiling of adherence. None
+    where no network was used or no hold-out case has a map.
+    """
+    return comparison.once("segmenter_adherence", lambda: _measure_own(comparison))
+
+
 def requested_pairs(comparison: Comparison) -> list[Pair]:
     """Every synthetic case that names a requested mask, with both maps.
 
@@ -225,10 +234,23 @@ def _check_grids(pairs: Sequence[Pair]) -> None:
 
 
 def _measure(comparison: Comparison) -> Adherence:
+    pairs = requested_pairs(comparison)
+    return _score(pairs, tolerance_mm(comparison), len(comparison.synthetic) - len(pairs))
+
+
+def _measure_own(comparison: Comparison) -> Adherence | None:
+    maps = comparison.labels().segmented.get("holdout", [])
+    pairs = [
+        Pair(id=case.id, subject=case.subject, requested=case.labels, made=made)
+        for case, made in zip(comparison.holdout if maps else (), maps, strict=True)
+        if case.labels is not None and isinstance(made, LabelMap)
+    ]
+    return _score(pairs, tolerance_mm(comparison), 0) if pairs else None
+
+
+def _score(pairs: Sequence[Pair], tolerance: float, unpaired: int) -> Adherence:
     from joblib import Parallel, cpu_count, delayed
 
-    pairs = requested_pairs(comparison)
-    tolerance = tolerance_mm(comparison)
     nameable = {name for p in pairs for name in p.made.names}
     asked = {n for p in pairs for n in p.requested.names if _asked_for(p, n)}
     structures = tuple(sorted(asked & nameable))
@@ -243,7 +265,7 @@ def _measure(comparison: Comparison) -> Adherence:
         unnamed=tuple(sorted(asked - nameable)),
         scores={q: np.array([[cell[q] for cell in row] for row in scored]) for q in QUANTITIES},
         missing=np.array([[cell["missing"] > 0 for cell in row] for row in scored]),
-        unpaired=len(comparison.synthetic) - len(pairs),
+        unpaired=unpaired,
         spacing_known=all(p.requested.spacing_known or p.made.spacing_known for p in pairs),
     )
 

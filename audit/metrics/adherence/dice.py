@@ -26,7 +26,6 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
         "dice",
         better="higher",
         column="adherence.dice",
-        ceiling=lambda error: error.dice,
     )
     try:
         null = shuffled_dice(comparison).null

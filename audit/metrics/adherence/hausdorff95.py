@@ -5,9 +5,6 @@ both directions' distances together (medpy). On the same masks they can differ f
 only equal definitions. A missing structure is booked with the image's diagonal, never dropped.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from audit.adherence_scores import adherence_findings
@@ -28,15 +25,10 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             quantity,
             better="lower",
             column=f"adherence.{quantity}",
-            ceiling=_own if definition == "max_directed" else None,
             params={"definition": definition},
         )
         findings |= {f"{structure} {definition}": one for structure, one in found.items()}
     return findings
-
-
-def _own(error: Any) -> Mapping[str, Any]:
-    return error.hd95_mm
 
 
 METRIC = Metric(
