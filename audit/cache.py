@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,18 +43,30 @@ class Cache:
 
         A damaged entry is made again.
         """
-        file = self.path(key)
-        if file.is_file():
-            try:
-                with np.load(file, allow_pickle=False) as stored:
-                    return {name: stored[name] for name in stored.files}
-            except (OSError, ValueError, EOFError, KeyError):
-                file.unlink(missing_ok=True)
+        stored = self.read(key)
+        if stored is not None:
+            return stored
         made = dict(make())
-        buffer = io.BytesIO()
-        np.savez(buffer, **made)  # type: ignore[arg-type]
-        write_bytes(file, buffer.getvalue())
+        self.write(key, made)
         return made
+
+    def read(self, key: str) -> dict[str, npt.NDArray[Any]] | None:
+        """The arrays under a key; None where there are none, or they are damaged."""
+        file = self.path(key)
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+            file.unlink(missing_ok=True)
+            return None
+
+    def write(self, key: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Store arrays under a key, atomically."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        write_bytes(self.path(key), buffer.getvalue())
 
 
 def default_cache() -> Cache:

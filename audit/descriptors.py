@@ -14,6 +14,7 @@ from audit.cache import key_of
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.extractor import Encoder, embed_cohort
+from audit.motion import cycle_closure, motion_roughness
 from audit.statistics.ssim import LEAST_SIZE, ms_ssim
 
 FloatArray = npt.NDArray[np.float64]
@@ -98,29 +99,6 @@ def power_spectrum(image: npt.NDArray[np.float32], axis: int) -> FloatArray:
     power = (np.abs(spectrum) ** 2).mean(axis=tuple(a for a in range(4) if a != axis)) / size
     place = np.linspace(0, len(power) - 1, SPECTRUM_BINS + 1)[1:]
     return np.interp(place, np.arange(len(power)), np.log10(power + 1e-8))
-
-
-def motion_roughness(image: npt.NDArray[np.float32]) -> float:
-    """Size of a cine's second temporal differences over that of its first, cyclic.
-
-    0 for uniform change, ``sqrt(3)`` for frames of independent noise, 2 for a flicker between two
-    images; a heartbeat sampled by 20 frames is near 0.6. A still image has 0.
-    """
-    first = np.roll(image, -1, axis=0) - image
-    second = np.roll(first, -1, axis=0) - first
-    scale = float(np.sqrt((first.astype(np.float64) ** 2).mean()))
-    return float(np.sqrt((second.astype(np.float64) ** 2).mean())) / scale if scale > 1e-6 else 0.0
-
-
-def cycle_closure(image: npt.NDArray[np.float32]) -> float:
-    """Change from the last frame to the first over the median change between neighbors.
-
-    About 1 where the cine closes; a cycle that is cut open gives more, a still image 1.
-    """
-    steps = np.abs(np.diff(image, axis=0)).mean(axis=(1, 2, 3), dtype=np.float64)
-    last = float(np.abs(image[0] - image[-1]).mean(dtype=np.float64))
-    typical = float(np.median(steps))
-    return last / typical if typical > 1e-6 else 1.0
 
 
 def _distribution(volume: npt.NDArray[np.float32]) -> FloatArray:

@@ -4,7 +4,9 @@ One file under ``audit/extractors/``: ``fit(train, preprocessing, workshop) -> E
 ``EXTRACTOR = Extractor(...)``. A network without training ignores ``train``.
 """
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import numpy.typing as npt
 
 from audit.cache import Cache, key_of
 from audit.cohort import Cohort
+from audit.errors import NotComputable
 from audit.preprocessing import Preprocessing
 from audit.progress import track
 from audit.registry import Registry
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from audit.ledger import Ledger
 
 EXTRACTORS = Registry("audit.extractors", "EXTRACTOR")
+PATIENCE_S = 300.0
+POLL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,22 +91,77 @@ class Extractor:
 def embed_cohort(
     cohort: Cohort, encoder: Encoder, preprocessing: Preprocessing, cache: Cache
 ) -> npt.NDArray[np.float32]:
-    """Features (n, d) of a cohort: batched, read from disk as needed, cached per volume content."""
+    """Features (n, d) of a cohort, in its order.
+
+    A volume is read, embedded and stored once per (voxels, preprocessing, weights): a second run,
+    an equal volume and another process with the same cache compute nothing. At most one batch of
+    volumes is in memory. Under ``torchrun`` each process embeds its share and finds the others' in
+    the cache; what a process that died left undone is made by the rest.
+
+    Raises:
+        NotComputable: The features of a volume are not finite.
+    """
     keys = [
         key_of(voxels=h, preprocessing=preprocessing.as_params(), encoder=encoder.key)
         for h in cohort.case_hashes
     ]
-    rows: dict[int, npt.NDArray[np.float32]] = {}
-    for i, key in enumerate(keys):
-        if cache.path(key).is_file():
-            rows[i] = cache.arrays(key, dict)["features"]
-    todo = [i for i in range(len(cohort)) if i not in rows or rows[i].ndim != 1]
-    batches = [todo[k : k + encoder.batch_size] for k in range(0, len(todo), encoder.batch_size)]
+    rows = {key: row for key in dict.fromkeys(keys) if (row := _cached(cache, key)) is not None}
+    todo = {key: i for i, key in reversed(list(enumerate(keys))) if key not in rows}
+    mine = {key: i for key, i in todo.items() if _is_own_share(key)}
+    rows |= _embed(cohort, mine, encoder, preprocessing, cache)
+    others = [key for key in todo if key not in rows]
+    rows |= _await(others, cache)
+    left = {key: todo[key] for key in others if key not in rows}
+    rows |= _embed(cohort, left, encoder, preprocessing, cache)
+    return np.stack([rows[key] for key in keys])
+
+
+def _embed(
+    cohort: Cohort,
+    places: Mapping[str, int],
+    encoder: Encoder,
+    preprocessing: Preprocessing,
+    cache: Cache,
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Embed and store the cases at these places, a batch at a time."""
+    keys = sorted(places, key=lambda key: places[key])
+    batches = [keys[k : k + encoder.batch_size] for k in range(0, len(keys), encoder.batch_size)]
+    rows: dict[str, npt.NDArray[np.float32]] = {}
     for batch in track(batches, f"features of {cohort.role}"):
-        volumes = np.stack([preprocessing(cohort[i].image) for i in batch])
-        for i, row in zip(batch, encoder.embed(volumes), strict=True):
-            features = np.asarray(row, dtype=np.float32)
-            rows[i] = cache.arrays(keys[i], lambda features=features: {"features": features})[  # type: ignore[misc]
-                "features"
-            ]
-    return np.stack([rows[i] for i in range(len(cohort))])
+        volumes = np.stack([preprocessing(cohort[places[key]].image) for key in batch])
+        features = np.asarray(encoder.embed(volumes), dtype=np.float32)
+        for key, row in zip(batch, features, strict=True):
+            if not np.isfinite(row).all():
+                raise NotComputable(
+                    f"a {cohort.role} volume whose features are not finite",
+                    "finite features",
+                    "Look for NaN or infinite voxels: `voxaudit data check`",
+                )
+            cache.write(key, {"features": row})
+            rows[key] = row
+    return rows
+
+
+def _cached(cache: Cache, key: str) -> npt.NDArray[np.float32] | None:
+    stored = cache.read(key)
+    return stored["features"] if stored and "features" in stored else None
+
+
+def _is_own_share(key: str) -> bool:
+    """Whether this process embeds a volume: its key decides, so all processes agree."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    return int(key[:12], 16) % world == int(os.environ.get("RANK", "0"))
+
+
+def _await(keys: Sequence[str], cache: Cache) -> dict[str, npt.NDArray[np.float32]]:
+    """What other processes store, until all is there or nothing new has come for a while."""
+    rows: dict[str, npt.NDArray[np.float32]] = {}
+    last = time.monotonic()
+    while len(rows) < len(keys) and time.monotonic() - last < PATIENCE_S:
+        for key in keys:
+            if key not in rows and (row := _cached(cache, key)) is not None:
+                rows[key] = row
+                last = time.monotonic()
+        if len(rows) < len(keys):
+            time.sleep(POLL_S)
+    return rows

@@ -28,5 +28,5 @@ METRIC = Metric(
     detects=("jitter",),
     bounds=(0.0, np.inf),
     needs=("holdout", "cine"),
-    source="own definition: audit.descriptors.cycle_closure",
+    source="own definition: audit.motion.cycle_closure",
 )

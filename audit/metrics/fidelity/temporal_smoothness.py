@@ -28,5 +28,5 @@ METRIC = Metric(
     detects=("jitter", "noise"),
     bounds=(0.0, np.inf),
     needs=("holdout", "cine"),
-    source="own definition, discrete temporal curvature: audit.descriptors.motion_roughness",
+    source="own definition, discrete temporal curvature: audit.motion.motion_roughness",
 )

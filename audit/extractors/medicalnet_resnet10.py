@@ -1,0 +1,18 @@
+"""MedicalNet ResNet-10: a 3D network trained on 23 segmentation data sets; weights from a file.
+
+Each frame is z-scored over its own voxels above the background, as the network was trained, so a
+global change of intensity is invisible to it. Features are averaged over space and frames.
+"""
+
+from audit.cohort import Cohort
+from audit.extractor import Encoder, Extractor, Workshop
+from audit.medicalnet import medicalnet_encoder
+from audit.preprocessing import Preprocessing
+
+
+def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:  # noqa: ARG001
+    """Load the weights the user names."""
+    return medicalnet_encoder(workshop, depth=10, name="medicalnet_resnet10")
+
+
+EXTRACTOR = Extractor(fit=fit, dim=512, source="Chen et al. 2019, arXiv:1904.00625; MONAI resnet10")
