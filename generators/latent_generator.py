@@ -11,41 +11,346 @@ are ordered; everything else is here and in ``generators.training``:
     MODEL = VolDiT
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BaseModel
 
+from audit.cache import key_of
+from audit.cohort import Case, Cohort
+from audit.errors import BadInput
+from audit.ledger import Ledger
+from audit.preprocessing import Preprocessing
+from audit.result import Record, write_bytes, write_text
+from audit.volume import Spacing
+from generators.family import Family
+from generators.grid import Grid, fit_grid
 from generators.latent import LatentModel
+from generators.recipe import Recipe, parse, read_recipe
+from generators.seeds import seeded_globally
+from generators.training.course import Course
 
-Shape = tuple[int, int, int, int]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """What differs between voldit, cardiodit, medlord and ldm.
+class Card(Record):
+    """``generator.json``: all that ``load`` needs beside the weights.
 
     Attributes:
-        name: Name of the family's file.
-        config: Pydantic type of the model's configuration; unknown keys are refused.
-        build: Builds the model with random weights, with an adapter where the configuration has
-            one. ``model.stage1(views)`` returns (reconstruction, regularization), or
-            (reconstruction, mean, sigma) for a KL autoencoder.
-        conditional: The same configuration with K condition channels.
-        to_model: (b, c, t, z, y, x) to the family's own order, for images and for masks.
-        from_model: The way back.
-        stage1_views: What the first stage trains on: images in the family's order to a batch of
-            what ``stage1`` takes (random z-slices for cardiodit, frames for ldm cine).
-        multiple: By how much each of (t, z, y, x) must be divisible; volumes are padded to it.
+        family: Generator under ``generators/models``.
+        recipe: As trained.
+        config: The family's configuration, completed for grid and conditions.
+        shape: Grid (t, z, y, x) of the volumes.
+        padded: The grid the networks see.
+        spacing_mm: Voxel size (z, y, x).
+        spacing_known: Whether the training volumes stated their geometry.
+        frame_ms: Frame period.
+        window: Intensities that -1 and 1 stand for.
+        modality: ``ct`` or ``mr``.
+        structures: Mask channels.
+        groups: Class labels.
+        latent_shape: Channels and sizes of a latent.
+        scale_factor: 1 over the standard deviation of the latents.
+        seed: Of the training.
+        train_hash: Hash of the training cohort.
+        record: What was used: perceptual weights, codebook, versions.
     """
 
-    name: str
-    config: type[BaseModel]
-    build: Callable[[Any], LatentModel]
-    conditional: Callable[[Any, int], Any]
-    to_model: Callable[[torch.Tensor], torch.Tensor]
-    from_model: Callable[[torch.Tensor], torch.Tensor]
-    stage1_views: Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-    multiple: Callable[[Any], Shape]
+    family: str
+    recipe: dict[str, Any]
+    config: dict[str, Any]
+    shape: tuple[int, int, int, int]
+    padded: tuple[int, int, int, int]
+    spacing_mm: Spacing
+    spacing_known: bool
+    frame_ms: float | None
+    window: tuple[float, float]
+    modality: Literal["ct", "mr"]
+    structures: tuple[str, ...]
+    groups: tuple[str, ...]
+    latent_shape: tuple[int, ...]
+    scale_factor: float
+    seed: int
+    train_hash: str
+    record: dict[str, Any]
+
+
+class LatentGenerator:
+    """A latent diffusion model as a ``VolumeGenerator``.
+
+    Attributes:
+        family: What differs between the families.
+        recipe: All settings; the family's tiny preset where not given.
+        grid: From cases to tensors; None before ``fit``.
+        model: The networks; None before ``fit``.
+    """
+
+    family: ClassVar[Family]
+
+    def __init__(self, recipe: str | Path | Recipe | None = None) -> None:
+        self.recipe = self._checked(recipe or f"{self.family.name}-tiny")
+        self.grid: Grid | None = None
+        self.model: LatentModel | None = None
+        self.config: Any = None
+        self._latent_shape: tuple[int, ...] = ()
+        self.seed = 0
+        self.train_hash = ""
+        self.record: dict[str, Any] = {}
+
+    def fit(
+        self,
+        cohort: Cohort,
+        *,
+        recipe: str | Path | Recipe | None = None,
+        folder: Path | None = None,
+        seed: int = 0,
+        ledger: Ledger | None = None,
+        structures: Sequence[str] | None = None,
+        cpu: bool = False,
+        on_step: Callable[[str, int], None] | None = None,
+    ) -> None:
+        """Train all stages; a repeated call with the same folder continues where it stopped.
+
+        Args:
+            cohort: Training cases.
+            recipe: Preset, YAML file or recipe in place of the one given to the constructor.
+            folder: Checkpoints, latents, logs and the finished generator; None keeps nothing.
+            seed: Seed of everything random.
+            ledger: Where phases are booked.
+            structures: Label names to condition on, in place of the recipe's.
+            cpu: Whether to stay on the CPU although there is a GPU.
+            on_step: Called after every step with stage and step.
+
+        Raises:
+            BadInput: Recipe and cohort do not fit.
+            RunBroken: A loss is not finite.
+        """
+        from generators.training.stages import train_all
+
+        if recipe is not None:
+            self.recipe = self._checked(recipe)
+        if structures is not None:
+            data = self.recipe.data.model_copy(update={"structures": tuple(structures)})
+            self.recipe = self.recipe.model_copy(update={"data": data})
+        self.build(cohort, seed=seed)
+        with ExitStack() as stack:
+            place = folder or Path(stack.enter_context(TemporaryDirectory()))
+            course = Course(
+                recipe=self.recipe,
+                family=self.family,
+                model=self._model,
+                cohort=cohort,
+                grid=self._grid,
+                folder=Path(place),
+                seed=seed,
+                ledger=ledger or Ledger(),
+                cpu=cpu,
+                on_step=on_step,
+            )
+            train_all(course)
+            self.record = course.record
+            if folder is not None:
+                self.save(Path(folder))
+
+    def build(self, cohort: Cohort, *, seed: int = 0) -> None:
+        """Decide the grid from a cohort and build the networks with random weights."""
+        if len(cohort) == 0:
+            raise BadInput("the training cohort is empty", "at least one case")
+        config = parse(self.family.config, self.recipe.model, f"model of {self.family.name}")
+        self.grid = fit_grid(cohort, self.recipe.data, self.family.multiple(config))
+        self.config = self.family.fitted(
+            config,
+            self.grid.preprocessing.shape,
+            len(self.grid.structures),
+            len(self.grid.groups),
+        )
+        with seeded_globally(seed, "weights"):
+            self.model = self.family.build(self.config)
+        self._latent_shape = ()
+        self.seed, self.train_hash = seed, cohort.hash
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        conditions: Cohort | None = None,
+        indices: Sequence[int] | None = None,
+        ledger: Ledger | None = None,
+        **changes: Any,
+    ) -> Iterator[Case]:
+        """Yield n cases; see ``VolumeGenerator.sample``.
+
+        Args:
+            n: Cases.
+            seed: Case i depends on ``seed`` and i only.
+            conditions: Requested masks.
+            indices: Which of the cases to make; all where not given.
+            ledger: Where the phases ``sampling`` and ``decoding`` are booked.
+            changes: Settings of ``Sampling`` in place of the recipe's.
+        """
+        from generators.drawing import draw
+
+        settings = self.recipe.sampling
+        if changes:
+            tree = {**settings.model_dump(), **changes}
+            settings = parse(type(settings), tree, "sampling")
+        if conditions is None and self._grid.structures:
+            raise BadInput(
+                "this generator was trained on masks and got no conditions",
+                f"label maps with {', '.join(self._grid.structures)}",
+                "Give them with --conditions",
+            )
+        if conditions is not None and not self._grid.structures:
+            raise BadInput(
+                "conditions were given to an unconditional generator",
+                "none",
+                "Train with data.structures in the recipe",
+            )
+        chosen = range(n) if indices is None else indices
+        return draw(self, chosen, seed, conditions, settings, ledger or Ledger())
+
+    def identity(self) -> str:
+        """What decides the samples beside the seed: a hash of weights and settings."""
+        from generators.training.latents import weights_hash
+
+        return key_of(
+            weights=weights_hash(self._model),
+            scale=float(self._model.scale_factor),
+            sampling=self.recipe.sampling.model_dump(exclude={"batch_size", "memory_gb"}),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``generator.json`` and ``model.safetensors``."""
+        from safetensors.torch import save
+
+        grid = self._grid
+        weights = {k: v.detach().cpu().contiguous() for k, v in self._model.state_dict().items()}
+        write_bytes(Path(folder) / "model.safetensors", save(weights))
+        card = Card(
+            family=self.family.name,
+            recipe=self.recipe.model_dump(mode="json"),
+            config=self.config.model_dump(mode="json"),
+            shape=grid.shape,
+            padded=grid.preprocessing.shape,
+            spacing_mm=grid.preprocessing.spacing_mm,
+            spacing_known=grid.spacing_known,
+            frame_ms=grid.frame_ms,
+            window=grid.preprocessing.window,
+            modality=grid.preprocessing.modality,
+            structures=grid.structures,
+            groups=grid.groups,
+            latent_shape=self.latent_shape,
+            scale_factor=float(self._model.scale_factor),
+            seed=self.seed,
+            train_hash=self.train_hash,
+            record=self.record,
+        )
+        write_text(Path(folder) / "generator.json", card.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote.
+
+        Raises:
+            BadInput: The folder holds no generator, one of another family, or damaged weights.
+        """
+        card = read_card(Path(folder))
+        if card.family != cls.family.name:
+            raise BadInput(f"the folder holds a {card.family} generator", f"a {cls.family.name}")
+        generator = cls(Recipe.model_validate(card.recipe))
+        generator.config = parse(cls.family.config, card.config, "generator.json")
+        generator.grid = Grid(
+            preprocessing=Preprocessing(
+                shape=card.padded,
+                spacing_mm=card.spacing_mm,
+                window=card.window,
+                modality=card.modality,
+            ),
+            shape=card.shape,
+            spacing_known=card.spacing_known,
+            frame_ms=card.frame_ms,
+            structures=card.structures,
+            groups=card.groups,
+        )
+        generator.model = cls.family.build(generator.config)
+        load_weights(generator.model, Path(folder) / "model.safetensors")
+        generator.model.scale_factor = card.scale_factor
+        generator.model.eval()
+        generator._latent_shape = card.latent_shape
+        generator.seed, generator.train_hash = card.seed, card.train_hash
+        generator.record = dict(card.record)
+        return generator
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Channels and sizes of a latent."""
+        if not self._latent_shape:
+            device = next(self._model.parameters()).device
+            image = torch.zeros((1, 1, *self._grid.preprocessing.shape), device=device)
+            with torch.inference_mode():
+                latent = self._model.encode(self.family.to_model(image))
+            self._latent_shape = tuple(latent.shape[1:])
+        return self._latent_shape
+
+    @property
+    def _grid(self) -> Grid:
+        if self.grid is None:
+            raise BadInput("this generator is not trained", "a fitted one", "Call fit or load")
+        return self.grid
+
+    @property
+    def _model(self) -> LatentModel:
+        if self.model is None:
+            raise BadInput("this generator is not trained", "a fitted one", "Call fit or load")
+        return self.model
+
+    def _checked(self, recipe: str | Path | Recipe) -> Recipe:
+        found = read_recipe(recipe)
+        if found.family != self.family.name:
+            raise BadInput(f"the recipe is for {found.family}", f"one for {self.family.name}")
+        return found
+
+
+def read_card(folder: Path) -> Card:
+    """Read ``generator.json``.
+
+    Raises:
+        BadInput: There is none, or it is not one.
+    """
+    file = folder / "generator.json"
+    if not file.is_file():
+        raise BadInput(
+            f"no generator.json in '{folder.name}'",
+            "a folder that `voxaudit train` finished",
+            "Train first, or repeat the command to finish an interrupted training",
+        )
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadInput("generator.json is damaged", "JSON", "Train again") from error
+    return parse(Card, tree, "generator.json")
+
+
+def load_weights(model: torch.nn.Module, file: Path) -> None:
+    """Load safetensors into a model, strictly.
+
+    Raises:
+        BadInput: Missing, truncated, or weights of another model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        raise BadInput(f"no {file.name} beside generator.json", "the weights", "Train again")
+    try:
+        weights = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{file.name} is truncated or damaged", "safetensors") from error
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise BadInput(f"{file.name} does not fit the model: {detail}") from error

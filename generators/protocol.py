@@ -18,12 +18,12 @@ class VolumeGenerator(Protocol):
         """Train on a cohort; repeating the call after a kill continues where it stopped."""
         ...
 
-    def sample(
-        self, n: int, *, seed: int, conditions: Cohort | None = None
-    ) -> Iterator[Case]:
-        """Yield n cases. Case i depends on ``seed`` and i only: a longer run starts with the
-        shorter one. With conditions, case i follows condition ``i % len(conditions)`` and names
-        it in ``Case.condition``.
+    def sample(self, n: int, *, seed: int, conditions: Cohort | None = None) -> Iterator[Case]:
+        """Yield n cases.
+
+        Case i depends on ``seed`` and i only: a longer run starts with the shorter one. With
+        conditions, case i follows condition ``i % len(conditions)`` and names it in
+        ``Case.condition``.
         """
         ...
 

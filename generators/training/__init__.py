@@ -1,0 +1,1 @@
+"""Training of a latent diffusion model, one stage a file."""

@@ -1,0 +1,121 @@
+"""Denoiser and adapter: Smooth-L1 between prediction and what the schedule asks for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from generators.recipe import Denoiser
+from generators.seeds import Draw
+from generators.training.batches import Item, Items
+from generators.training.course import Course
+from generators.training.latents import read_latent
+from generators.training.loop import Losses, Stage, Trainee, run_stage
+
+
+class Denoise(torch.nn.Module):
+    """Calls a model's denoiser through ``forward``, so that DDP sees it."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        timesteps: torch.Tensor,
+        labels: torch.Tensor | None,
+        condition: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The model's prediction."""
+        return self.model.denoise(noisy, timesteps, labels=labels, condition=condition)
+
+
+def train_denoiser(course: Course, keys: list[str]) -> None:
+    """Train the denoiser on stored latents."""
+    model = course.model
+    conditional = bool(getattr(model, "denoiser_takes_condition", False))
+    _train(
+        course, keys, "denoiser", course.recipe.denoiser, model.denoiser, conditional=conditional
+    )
+
+
+def train_adapter(course: Course, keys: list[str]) -> None:
+    """Train the adapter; the denoiser under it stays as it is."""
+    if course.recipe.adapter is None or course.model.adapter is None:
+        return
+    _train(course, keys, "adapter", course.recipe.adapter, course.model.adapter, conditional=True)
+
+
+def _train(
+    course: Course,
+    keys: list[str],
+    name: str,
+    settings: Denoiser,
+    network: torch.nn.Module,
+    *,
+    conditional: bool,
+) -> None:
+    course.model.requires_grad_(requires_grad=False)
+    network.requires_grad_(requires_grad=True)
+    trainee = Trainee(
+        network=network, call=Denoise(course.model), learning_rate=settings.learning_rate
+    )
+    run_stage(
+        course,
+        Stage(
+            name=name,
+            settings=settings,
+            trainees={name: trainee},
+            items=Items(_item(course, keys, conditional=conditional)),
+            losses=_Loss(course, name, settings),
+        ),
+    )
+    course.model.requires_grad_(requires_grad=False)
+
+
+def _item(course: Course, keys: list[str], *, conditional: bool) -> Callable[..., Item]:
+    def make(_step: int, _slot: int, case: int) -> Item:
+        stored = read_latent(course, keys[case])
+        item = {"latent": torch.from_numpy(stored["latent"])}
+        if conditional:
+            item["masks"] = torch.from_numpy(course.grid.masks(stored["codes"]))
+        if "group" in stored:
+            item["group"] = torch.from_numpy(stored["group"])
+        return item
+
+    return make
+
+
+class _Loss:
+    """Smooth-L1 of the prediction at a random time step."""
+
+    def __init__(self, course: Course, name: str, settings: Denoiser) -> None:
+        self.course, self.name, self.settings = course, name, settings
+
+    def __call__(
+        self, calls: Mapping[str, Any], batch: Item, draw: Draw, _step: int
+    ) -> tuple[Losses, Losses]:
+        model = self.course.model
+        clean = batch["latent"] * model.scale_factor
+        noise = draw.normal(clean)
+        timesteps = draw.integers(model.schedule.steps).to(clean.device)
+        noisy = model.schedule.add_noise(clean, noise, timesteps)
+        condition = None
+        if "masks" in batch:
+            masks = drop_channels(batch["masks"], draw, self.settings)
+            condition = self.course.family.to_model(masks)
+        made = calls[self.name](noisy, timesteps, batch.get("group"), condition)
+        made = made[:, : clean.shape[1]].float()
+        wanted = model.schedule.target(clean, noise, timesteps)
+        return {self.name: torch.nn.functional.smooth_l1_loss(made, wanted)}, {}
+
+
+def drop_channels(masks: torch.Tensor, draw: Draw, settings: Denoiser) -> torch.Tensor:
+    """Condition dropout: all of a case's masks (b, k, ...), and single channels, become empty."""
+    k = masks.shape[1]
+    chances = draw.uniform(k + 1, "condition dropout")
+    kept = (chances[:, :1] >= settings.condition_dropout) & (
+        chances[:, 1:] >= settings.channel_dropout
+    )
+    return masks * kept.to(masks).reshape(len(masks), k, *[1] * (masks.ndim - 2))

@@ -1,0 +1,276 @@
+"""The loop that all stages share: batches, backward, clipping, averages, checkpoints, logs.
+
+The engine is Accelerate: it wraps networks for DDP or FSDP under ``torchrun`` and is a thin layer
+over torch.distributed otherwise. Autocast and the fp16 scaler stay here, because a first stage
+steps two optimizers with one scaler.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audit.errors import BadInput, RunBroken
+from audit.progress import track
+from generators.checkpoint import (
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    write_checkpoint,
+)
+from generators.recipe import Optimization
+from generators.seeds import Draw, derive_seed, seeded_globally
+from generators.training.batches import Item, Items, Plan, loader
+from generators.training.course import Course
+from generators.training.ema import Ema
+from generators.training.history import History
+from generators.training.rates import rate_factor
+
+AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Losses = dict[str, torch.Tensor]
+
+
+@dataclass(kw_only=True)
+class Trainee:
+    """One network with its optimizer.
+
+    Attributes:
+        network: What is stored in checkpoints.
+        call: What is called in training: the network, or a module around it.
+        learning_rate: Peak.
+        averaged: Whether its weights are averaged, where the settings give a decay.
+        ema: The averages, once training began.
+    """
+
+    network: torch.nn.Module
+    call: torch.nn.Module
+    learning_rate: float
+    averaged: bool = True
+    ema: Ema | None = None
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """What differs between the stages.
+
+    Attributes:
+        name: Folder and label of the stage.
+        settings: Batch size, steps, learning rate, ...
+        trainees: Networks by name; each loss of that name trains it.
+        items: Training cases as tensors.
+        losses: (callables by name, batch, draw, step) to (a loss per trainee, values to log).
+        picture: Draws a gray image (y, x) in [0, 1] for TensorBoard, or None.
+        picture_every: Steps between pictures; 0 for none.
+    """
+
+    name: str
+    settings: Optimization
+    trainees: dict[str, Trainee]
+    items: Items
+    losses: Callable[[Mapping[str, Any], Item, Draw, int], tuple[Losses, Losses]]
+    picture: Callable[[], torch.Tensor] | None = None
+    picture_every: int = 0
+
+
+def run_stage(course: Course, stage: Stage) -> None:
+    """Train until the last step, from the last checkpoint if there is one.
+
+    Raises:
+        RunBroken: A loss is NaN or infinite; names the last good checkpoint.
+        BadInput: The folder holds a training with other settings.
+    """
+    from accelerate import Accelerator
+
+    engine = Accelerator(cpu=course.cpu)
+    with seeded_globally(course.seed, stage.name):
+        run = _Run(course, stage, engine)
+        first = run.resume()
+        total = stage.settings.total_steps(len(course.cohort))
+        if first < total:
+            run.train(range(first, total))
+        run.finish()
+
+
+class _Run:
+    """One stage in progress."""
+
+    def __init__(self, course: Course, stage: Stage, engine: Any) -> None:
+        self.course, self.stage, self.engine = course, stage, engine
+        self.file = course.folder / stage.name / "last.ckpt"
+        self.calls = {}
+        self.optimizers = {}
+        for name, trainee in stage.trainees.items():
+            trainee.network.train()
+            self.calls[name] = engine.prepare(trainee.call)
+            self.optimizers[name] = torch.optim.AdamW(
+                [p for p in trainee.network.parameters() if p.requires_grad],
+                lr=trainee.learning_rate,
+                weight_decay=stage.settings.weight_decay,
+            )
+            if stage.settings.ema_decay is not None and trainee.averaged:
+                trainee.ema = Ema(trainee.network, stage.settings.ema_decay)
+        fp16 = stage.settings.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(engine.device.type, enabled=fp16)
+
+    def resume(self) -> int:
+        """Load the last checkpoint; returns the step to go on with."""
+        if not self.file.is_file():
+            return 0
+        state = read_checkpoint(self.file)
+        if state["key"] != self.course.key(self.stage.name):
+            raise BadInput(
+                f"{self.stage.name} in this folder was trained with other settings or data",
+                "the same recipe, cohort and seed",
+                "Choose another --out, or delete the folder",
+            )
+        for name, trainee in self.stage.trainees.items():
+            trainee.network.load_state_dict(state["networks"][name])
+            self.optimizers[name].load_state_dict(state["optimizers"][name])
+            if trainee.ema is not None:
+                trainee.ema.load(state["ema"][name])
+        self.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"])
+        return int(state["step"])
+
+    def train(self, steps: range) -> None:
+        """Run the remaining steps."""
+        settings, course = self.stage.settings, self.course
+        engine = self.engine
+        plan = Plan(
+            cases=len(course.cohort),
+            batch_size=settings.batch_size,
+            pieces=engine.num_processes * settings.accumulate,
+            seed=derive_seed(course.seed, self.stage.name),
+        )
+        batches = loader(
+            self.stage.items,
+            plan,
+            steps,
+            rank=engine.process_index,
+            accumulate=settings.accumulate,
+            workers=course.recipe.data.workers,
+        )
+        history = History(
+            self.file.parent,
+            first_step=steps.start,
+            tensorboard=course.recipe.tensorboard,
+            write=engine.is_main_process,
+        )
+        try:
+            for step in track(steps, f"training {self.stage.name}"):
+                history.add(step, self.step(step, batches))
+                course.ledger.work(steps=1, volumes=settings.batch_size)
+                self.draw_picture(step, history)
+                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == steps.stop:
+                    history.flush()
+                    self.save(step + 1)
+                if course.on_step is not None:
+                    course.on_step(self.stage.name, step)
+        finally:
+            history.close()
+
+    def step(self, step: int, batches: Iterator[Item]) -> dict[str, float]:
+        """One optimizer step over all micro-batches; returns what to log."""
+        settings = self.stage.settings
+        sums: dict[str, torch.Tensor] = {}
+        for piece in range(settings.accumulate):
+            batch = {k: v.to(self.engine.device) for k, v in next(batches).items()}
+            with ExitStack() as stack:
+                if piece + 1 < settings.accumulate:
+                    for call in self.calls.values():
+                        stack.enter_context(self.engine.no_sync(call))
+                losses, logs = self.losses(batch, step)
+                for loss in losses.values():
+                    self.scaler.scale(loss / settings.accumulate).backward()
+            for name, value in {**logs, **losses}.items():
+                share = value.detach() / settings.accumulate
+                sums[name] = sums[name] + share if name in sums else share
+        logged = {name: float(value) for name, value in self.engine.reduce(sums, "mean").items()}
+        self.refuse_nan(step, logged)
+        logged["gradient_norm"] = self.update(step)
+        return logged
+
+    def losses(self, batch: Item, step: int) -> tuple[Losses, Losses]:
+        """Losses of one micro-batch under autocast."""
+        precision = self.stage.settings.precision
+        draw = Draw((self.course.seed, self.stage.name, step), batch["slot"].tolist())
+        with torch.autocast(
+            self.engine.device.type, dtype=AUTOCAST[precision], enabled=precision != "no"
+        ):
+            return self.stage.losses(self.calls, batch, draw, step)
+
+    def update(self, step: int) -> float:
+        """Clip, step, average; returns the gradient norm of the first trainee."""
+        settings = self.stage.settings
+        factor = rate_factor(settings, step, len(self.course.cohort))
+        norms = []
+        for name, optimizer in self.optimizers.items():
+            trainee = self.stage.trainees[name]
+            self.scaler.unscale_(optimizer)
+            norms.append(
+                torch.nn.utils.clip_grad_norm_(
+                    [p for p in trainee.network.parameters() if p.grad is not None],
+                    settings.gradient_clip or math.inf,
+                )
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = trainee.learning_rate * factor
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+            if trainee.ema is not None:
+                trainee.ema.update(trainee.network, step)
+        self.scaler.update()
+        return float(norms[0])
+
+    def refuse_nan(self, step: int, logged: dict[str, float]) -> None:
+        """Stop before a broken loss reaches the weights."""
+        broken = sorted(name for name, value in logged.items() if not math.isfinite(value))
+        if broken:
+            good = f"{_told(self.file)}" if self.file.is_file() else "none was written yet"
+            raise RunBroken(
+                f"{self.stage.name}: {', '.join(broken)} is not finite at step {step}",
+                "finite losses",
+                f"Last good checkpoint: {good}. Lower learning_rate or set precision: bf16 or no",
+            )
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint; ``step`` is the next one to run."""
+        if self.engine.is_main_process:
+            trainees = self.stage.trainees
+            write_checkpoint(
+                self.file,
+                {
+                    "key": self.course.key(self.stage.name),
+                    "step": step,
+                    "networks": {n: t.network.state_dict() for n, t in trainees.items()},
+                    "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
+                    "ema": {n: t.ema.shadow for n, t in trainees.items() if t.ema is not None},
+                    "scaler": self.scaler.state_dict(),
+                    "random": random_state(),
+                },
+            )
+        self.engine.wait_for_everyone()
+
+    def draw_picture(self, step: int, history: History) -> None:
+        """Show what the network makes at this step."""
+        stage = self.stage
+        due = stage.picture_every and (step + 1) % stage.picture_every == 0
+        if due and stage.picture is not None and self.engine.is_main_process:
+            with torch.no_grad():
+                history.picture(step, "sample", stage.picture().float().cpu())
+
+    def finish(self) -> None:
+        """Leave the averaged weights in the networks, ready to use."""
+        for trainee in self.stage.trainees.values():
+            if trainee.ema is not None:
+                trainee.ema.write_to(trainee.network)
+            trainee.network.eval()
+
+
+def _told(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"

@@ -1,0 +1,195 @@
+"""First stage: an autoencoder whose reconstructions are judged by five losses.
+
+L1 + codebook (or KL) + perceptual + patch-adversarial, which sets in after a warm-up, + spectral
+(the Jukebox loss on Fourier amplitudes). Codes that no batch uses are reported.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from generators.perceptual import Perceptual, load_perceptual
+from generators.seeds import Draw, derive_seed, seeded_globally
+from generators.training.augment import augment
+from generators.training.batches import Item, Items
+from generators.training.course import Course
+from generators.training.loop import Losses, Stage, Trainee, run_stage
+
+DEAD_BELOW = 1e-3
+
+
+class Reconstruction(torch.nn.Module):
+    """Runs a first stage for training, whatever its regularization."""
+
+    def __init__(self, stage1: torch.nn.Module) -> None:
+        super().__init__()
+        self.stage1 = stage1
+
+    def forward(self, views: torch.Tensor, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reconstruction and regularization (codebook loss, or KL divergence per latent value)."""
+        from monai.networks.nets import AutoencoderKL
+
+        stage1: Any = getattr(self.stage1, "network", self.stage1)
+        if not isinstance(stage1, AutoencoderKL):
+            reconstruction, regularization = self.stage1(views)
+            return reconstruction, regularization
+        mean, sigma = stage1.encode(views)
+        latent = mean + sigma * draw.normal(mean, "latent").to(mean.dtype)
+        variance = sigma.float() ** 2
+        divergence = 0.5 * (mean.float() ** 2 + variance - variance.log() - 1)
+        return stage1.decode(latent), divergence.mean()
+
+
+def train_stage1(course: Course) -> None:
+    """Train the first stage of a model to the end of its recipe."""
+    settings = course.recipe.stage1
+    spatial = _spatial_dims(course)
+    trainees = {
+        "stage1": Trainee(
+            network=course.model.stage1,
+            call=Reconstruction(course.model.stage1),
+            learning_rate=settings.learning_rate,
+            averaged=False,
+        )
+    }
+    if settings.adversarial_weight > 0:
+        discriminator = _discriminator(course, spatial)
+        trainees["discriminator"] = Trainee(
+            network=discriminator,
+            call=discriminator,
+            learning_rate=settings.discriminator_learning_rate,
+            averaged=False,
+        )
+    perceptual = None
+    if settings.perceptual_weight > 0:
+        perceptual = load_perceptual(settings.perceptual_weights)
+        course.record["perceptual"] = perceptual.description if perceptual else PERCEPTUAL_OFF
+    _thaw(course.model.stage1)
+    run_stage(
+        course,
+        Stage(
+            name="stage1",
+            settings=settings,
+            trainees=trainees,
+            items=Items(_item(course)),
+            losses=_Losses(course, spatial, perceptual),
+        ),
+    )
+    course.record["codebook"] = codebook_report(course.model.stage1)
+
+
+PERCEPTUAL_OFF = (
+    "off: no weights at hand. Give stage1.perceptual_weights (a local file) or install "
+    "'voxaudit[perceptual]'"
+)
+
+
+class _Losses:
+    """The five losses of the first stage."""
+
+    def __init__(self, course: Course, spatial: int, perceptual: Perceptual | None) -> None:
+        from monai.losses import JukeboxLoss, PatchAdversarialLoss
+
+        self.course, self.settings, self.perceptual = course, course.recipe.stage1, perceptual
+        self.spectral = JukeboxLoss(spatial_dims=spatial)
+        self.adversarial = PatchAdversarialLoss(criterion="least_squares")
+        per_epoch = self.settings.steps_per_epoch(len(course.cohort))
+        self.warmup = self.settings.adversarial_warmup_epochs * per_epoch
+
+    def __call__(
+        self, calls: Mapping[str, Any], batch: Item, draw: Draw, step: int
+    ) -> tuple[Losses, Losses]:
+        family = self.course.family
+        images = family.to_model(batch["image"])
+        picks = draw.uniform(1, "views")[:, 0]
+        views = family.stage1_views(images, picks)
+        made, regularization = calls["stage1"](views, draw)
+        made = made.float()
+        logs = {
+            "l1": torch.nn.functional.l1_loss(made, views),
+            "regularization": regularization,
+        }
+        total = logs["l1"] + self.settings.regularization_weight * regularization
+        if self.settings.spectral_weight > 0:
+            logs["spectral"] = self.spectral(made, views)
+            total = total + self.settings.spectral_weight * logs["spectral"]
+        if self.perceptual is not None:
+            logs["perceptual"] = self.perceptual(made, views)
+            total = total + self.settings.perceptual_weight * logs["perceptual"]
+        losses: Losses = {}
+        if "discriminator" in calls:
+            losses, fooling = self._adversarial(calls["discriminator"], made, views, step)
+            total = total + fooling
+        return {"stage1": total, **losses}, logs
+
+    def _adversarial(
+        self, discriminator: Any, made: torch.Tensor, views: torch.Tensor, step: int
+    ) -> tuple[Losses, torch.Tensor]:
+        """(the discriminator's own loss, the generator's weighted one); both 0 in the warm-up."""
+        if step < self.warmup:
+            still = sum((p.sum() * 0 for p in discriminator.parameters()), made.sum() * 0)
+            return {"discriminator": torch.as_tensor(still)}, made.sum() * 0
+        inner = getattr(discriminator, "module", discriminator)
+        inner.requires_grad_(requires_grad=False)
+        fooling = self.adversarial(inner(made)[-1], target_is_real=True, for_discriminator=False)
+        inner.requires_grad_(requires_grad=True)
+        scores = discriminator(torch.cat([made.detach(), views]))[-1]
+        fake, real = scores.chunk(2)
+        judged = 0.5 * (
+            self.adversarial(fake, target_is_real=False, for_discriminator=True)
+            + self.adversarial(real, target_is_real=True, for_discriminator=True)
+        )
+        return {"discriminator": judged}, self.settings.adversarial_weight * fooling
+
+
+def codebook_report(stage1: torch.nn.Module) -> dict[str, float] | None:
+    """How many codes are alive by their moving average of use; None without a codebook."""
+    sizes = next((b for n, b in stage1.named_buffers() if n.endswith("ema_cluster_size")), None)
+    if sizes is None:
+        return None
+    share = sizes / sizes.sum().clamp_min(1e-12)
+    used = share[share > 0]
+    return {
+        "codes": float(len(sizes)),
+        "dead": float((sizes < DEAD_BELOW).sum()),
+        "perplexity": float(torch.exp(-(used * used.log()).sum())),
+    }
+
+
+def _thaw(stage1: torch.nn.Module) -> None:
+    """Train everything but an EMA codebook: it moves by counting, never by gradients."""
+    stage1.requires_grad_(requires_grad=True)
+    for module in stage1.modules():
+        codes = getattr(module, "embedding", None)
+        if hasattr(module, "ema_cluster_size") and isinstance(codes, torch.nn.Embedding):
+            codes.requires_grad_(requires_grad=False)
+
+
+def _item(course: Course) -> Any:
+    data = course.recipe.data
+
+    def make(step: int, slot: int, case: int) -> Item:
+        image = torch.from_numpy(course.grid.image(course.cohort[case].image))
+        place = derive_seed(course.seed, "augment", step, slot)
+        return {"image": augment(image, data, np.random.default_rng(place))}
+
+    return make
+
+
+def _spatial_dims(course: Course) -> int:
+    return 2 if course.grid.preprocessing.shape[1] == 1 and course.family.name == "ldm" else 3
+
+
+def _discriminator(course: Course, spatial: int) -> torch.nn.Module:
+    from monai.networks.nets import PatchDiscriminator
+
+    settings = course.recipe.stage1
+    with seeded_globally(course.seed, "discriminator"):
+        return PatchDiscriminator(
+            spatial_dims=spatial,
+            channels=settings.discriminator_channels,
+            in_channels=1,
+            num_layers_d=settings.discriminator_layers,
+        )
