@@ -16,8 +16,10 @@ import torch
 from torch import nn
 
 from audit.errors import BadInput
+from generators.memory import weight_bytes
 from generators.samplers import Predict, Rng, find_sampler
 from generators.schedules import Schedule
+from generators.tiles import tiled
 
 
 class LatentModel(nn.Module):
@@ -30,7 +32,11 @@ class LatentModel(nn.Module):
         adapter: TGCA or ControlNet; None for an unconditional model.
         schedule: Noise schedule and prediction type.
         scale_factor: The denoiser sees ``latent * scale_factor``.
+        memory_gb: Limit (1e9 bytes) that encoding, decoding and mask embedding keep to by exact
+            tiles; None for no tiles.
     """
+
+    memory_gb: float | None = None
 
     def __init__(
         self,
@@ -48,13 +54,33 @@ class LatentModel(nn.Module):
         self.schedule = schedule
         self.scale_factor = scale_factor
 
-    def encode(self, image: torch.Tensor) -> torch.Tensor:
-        """Image to (unscaled) latent; quantized for a VQ model, as the second stage learns it."""
-        return self.stage1.encode(image)
+    def encode(self, image: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Image to (unscaled) latent; quantized for a VQ model, as the second stage learns it.
 
-    def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Unscaled latent to image; a VQ model quantizes first, as the official code does."""
-        return self.stage1.decode(latent)
+        Args:
+            image: In the family's order.
+            memory_gb: Limit for everything on the device, kept by exact tiles; in place of the
+                attribute.
+
+        Raises:
+            BadInput: The limit is too low for the smallest tiles.
+        """
+        return self.stage1.encode(image, self._left_for(self.stage1, memory_gb))
+
+    def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Unscaled latent to image; a VQ model quantizes first, as the official code does.
+
+        Args:
+            latent: In the family's order.
+            memory_gb: As in ``encode``.
+
+        Returns:
+            The image, on the CPU where it was put together from tiles.
+
+        Raises:
+            BadInput: The limit is too low for the smallest tiles.
+        """
+        return self.stage1.decode(latent, self._left_for(self.stage1, memory_gb))
 
     def denoise(
         self,
@@ -136,7 +162,12 @@ class LatentModel(nn.Module):
                 "Give one channel for each of its condition_keys, in that order",
             )
         dtype = next(self.adapter.parameters()).dtype
-        return self.adapter.embed(self.adapter.embedder(condition.to(dtype)), grid)
+        features = tiled(
+            self.adapter.embedder,
+            condition.to(dtype),
+            memory_gb=self._left_for(self.adapter.embedder, None),
+        )
+        return self.adapter.embed(features.to(condition.device), grid)
 
     @torch.no_grad()
     def sample_latent(
@@ -176,6 +207,13 @@ class LatentModel(nn.Module):
             predict = _guided(predict, free, guidance)
         states = integrate(predict, noise, self.schedule, timesteps, rng)
         return _last(states, on_step)
+
+    def _left_for(self, part: nn.Module, memory_gb: float | None) -> float | None:
+        """What the limit leaves beside the weights of the other parts."""
+        limit = memory_gb if memory_gb is not None else self.memory_gb
+        if limit is None:
+            return None
+        return limit - (weight_bytes(self) - weight_bytes(part)) / 1e9
 
     def _predictor(
         self,

@@ -16,12 +16,12 @@ from generators.latent import LatentModel
 from generators.models import cardiodit, medlord, voldit
 from generators.official_files import (
     Weights,
-    parse,
     read_weights,
     read_yaml,
     refuse_unknown,
     some,
 )
+from generators.recipe import parse
 
 FAMILIES = ("voldit", "cardiodit", "medlord")
 CONFIGS: dict[str, Any] = {

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ValidationError
 
 from audit.errors import BadInput, UnusableFile, did_you_mean
 
@@ -17,25 +16,6 @@ TOP_KEYS = {
     "scale_factor", "training", "optim", "losses", "discriminator", "perceptual_network", "wandb",
     "data", "experiment", "sampling",
 }  # fmt: skip
-
-
-def parse(kind: type[BaseModel], data: Mapping[str, Any], source: str) -> Any:
-    """Validate a mapping; the first thing wrong becomes one sentence.
-
-    Raises:
-        BadInput: Unknown keys (with what may have been meant), missing ones, or bad values.
-    """
-    try:
-        return kind.model_validate(dict(data))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"])
-        if first["type"] == "extra_forbidden":
-            name = str(first["loc"][-1])
-            known = _fields(kind, first["loc"][:-1])
-            raise BadInput(f"{source}: unknown key '{place}'", did_you_mean(name, known)) from None
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise BadInput(f"{source}: '{place}': {message}") from None
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -132,16 +112,3 @@ def _truncated(file: Path) -> UnusableFile:
         "a .pth file as torch.save writes it",
         "Fetch it again",
     )
-
-
-def _fields(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """Field names of the model that a validation error lies in."""
-    for name in place:
-        field = kind.model_fields.get(str(name))
-        inner = (
-            [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        )
-        models = [t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)]
-        if models:
-            kind = models[0]
-    return list(kind.model_fields)

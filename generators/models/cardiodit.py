@@ -8,8 +8,10 @@ import torch
 
 from audit.errors import BadInput
 from audit.result import Record
+from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
+from generators.latent_generator import LatentGenerator
 from generators.models.voldit import fit_dit, latent_grid, refuse_other_grid
 from generators.networks.dit import DiT, DiTConfig
 from generators.networks.slices import SliceStage
@@ -85,3 +87,21 @@ def stage1_views(images: torch.Tensor, picks: torch.Tensor) -> torch.Tensor:
     depth = images.shape[4]
     chosen = [min(int(float(p) * depth), depth - 1) for p in picks]
     return torch.stack([image[..., i, :] for image, i in zip(images, chosen, strict=True)])
+
+
+class CardioDiT(LatentGenerator):
+    """VQ-GAN on 2D+t slices and 4D DiT, trained and sampled."""
+
+    family = Family(
+        name="cardiodit",
+        config=CardioDiTConfig,
+        build=build,
+        fitted=fitted,
+        to_model=to_model,
+        from_model=from_model,
+        stage1_views=stage1_views,
+        multiple=multiple,
+    )
+
+
+MODEL = CardioDiT

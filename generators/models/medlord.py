@@ -7,8 +7,10 @@ import torch
 
 from audit.errors import BadInput
 from audit.result import Record
+from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
+from generators.latent_generator import LatentGenerator
 from generators.networks.unet import ControlNet, ControlNetConfig, UNet, UNetConfig
 from generators.networks.vqgan import VQGAN, VQGANConfig
 from generators.schedules import ScheduleConfig, build_schedule
@@ -104,3 +106,21 @@ def from_model(tensor: torch.Tensor) -> torch.Tensor:
 def stage1_views(images: torch.Tensor, picks: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
     """The first stage trains on whole images."""
     return images
+
+
+class MedLoRD(LatentGenerator):
+    """VQ-GAN, 3D U-Net and ControlNet, trained and sampled."""
+
+    family = Family(
+        name="medlord",
+        config=MedLoRDConfig,
+        build=build,
+        fitted=fitted,
+        to_model=to_model,
+        from_model=from_model,
+        stage1_views=stage1_views,
+        multiple=multiple,
+    )
+
+
+MODEL = MedLoRD

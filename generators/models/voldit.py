@@ -9,8 +9,10 @@ import torch
 
 from audit.errors import BadInput
 from audit.result import Record
+from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
+from generators.latent_generator import LatentGenerator
 from generators.networks.dit import DiT, DiTConfig
 from generators.networks.tgca import TGCA, TGCAConfig
 from generators.networks.vqgan import VQGAN, VQGANConfig
@@ -120,3 +122,21 @@ def from_model(tensor: torch.Tensor) -> torch.Tensor:
 def stage1_views(images: torch.Tensor, picks: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
     """The first stage trains on whole images."""
     return images
+
+
+class VolDiT(LatentGenerator):
+    """VQ-GAN, 3D DiT and TGCA, trained and sampled."""
+
+    family = Family(
+        name="voldit",
+        config=VolDiTConfig,
+        build=build,
+        fitted=fitted,
+        to_model=to_model,
+        from_model=from_model,
+        stage1_views=stage1_views,
+        multiple=multiple,
+    )
+
+
+MODEL = VolDiT

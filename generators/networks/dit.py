@@ -408,8 +408,7 @@ class DiT(nn.Module):
         for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
         for module in [*self.blocks, self.final_layer]:
-            last: nn.Linear = module.adaLN_modulation[1]  # type: ignore[assignment]
-            nn.init.zeros_(last.weight)
+            nn.init.zeros_(module.adaLN_modulation[1].weight)
         nn.init.zeros_(self.final_layer.linear.weight)
 
 

@@ -20,13 +20,13 @@ class SliceStage(nn.Module):
         height, width, time = vqgan.factor
         self.factor = (height, width, 1, time)
 
-    def encode(self, image: torch.Tensor) -> torch.Tensor:
-        """Image to quantized latent."""
-        return torch.stack([self.vqgan.encode(s) for s in image.unbind(4)], dim=2)
+    def encode(self, image: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Image to quantized latent; ``memory_gb`` is the limit for one slice."""
+        return torch.stack([self.vqgan.encode(s, memory_gb) for s in image.unbind(4)], dim=2)
 
-    def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Latent to image; quantizes first."""
-        return torch.stack([self.vqgan.decode(s) for s in latent.unbind(2)], dim=4)
+    def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Latent to image; quantizes first; ``memory_gb`` is the limit for one slice."""
+        return torch.stack([self.vqgan.decode(s, memory_gb) for s in latent.unbind(2)], dim=4)
 
     def forward(self, slices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(reconstruction, commitment loss) of slices (B, 1, H, W, T), for training."""

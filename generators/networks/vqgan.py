@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from audit.result import Record
 from generators.networks.fixed import Fixed
+from generators.tiles import tiled
 
 Axes = int | tuple[int, ...]
-CHUNK = 8192
+DISTANCES = 2**24
 
 
 class VQGANConfig(Record):
@@ -124,14 +125,16 @@ class Codebook(nn.Module):
     def indices(self, latent: torch.Tensor) -> torch.Tensor:
         """Code of each position: (B, C, spatial) to (B, spatial) int64.
 
-        The squared distance without its constant part decides, ``CHUNK`` positions at a time.
+        The squared distance without its constant part decides, for so many positions at a time
+        that 64 MB of distances suffice.
         """
         flat = latent.movedim(1, -1).reshape(-1, latent.shape[1]).float()
         codes = self.embedding.weight.float()
+        rows = max(1, DISTANCES // len(codes))
         with torch.autocast(latent.device.type, enabled=False):
             half = codes.square().sum(1) / 2
             found = [
-                torch.addmm(half, part, codes.T, alpha=-1).argmin(1) for part in flat.split(CHUNK)
+                torch.addmm(half, part, codes.T, alpha=-1).argmin(1) for part in flat.split(rows)
             ]
         return torch.cat(found).view(len(latent), *latent.shape[2:])
 
@@ -215,13 +218,23 @@ class VQGAN(nn.Module):
         """Each position replaced by its nearest code."""
         return self.codebook.embed(self.codebook.indices(latent)).to(latent.dtype)
 
-    def encode(self, image: torch.Tensor) -> torch.Tensor:
-        """Image to quantized latent: what the second stage learns, as in the official scripts."""
-        return self.quantize(self.encoder(image))
+    def encode(self, image: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Image to quantized latent: what the second stage learns, as in the official scripts.
 
-    def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        """Latent to image; quantizes first."""
-        return self.decoder(self.quantize(latent))
+        Args:
+            image: (B, 1, spatial).
+            memory_gb: Limit to keep by exact tiles.
+        """
+        return tiled(self.encoder, image, memory_gb=memory_gb, finish=self.quantize)
+
+    def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Latent to image; quantizes first.
+
+        Args:
+            latent: (B, C, grid).
+            memory_gb: Limit to keep by exact tiles.
+        """
+        return tiled(self.decoder, self.quantize(latent), memory_gb=memory_gb)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(reconstruction, commitment loss), for training."""

@@ -1,0 +1,258 @@
+"""Convolution stacks in tiles: exactly the untiled result within a memory limit.
+
+A stack without normalization and attention sees only its receptive field. For each tile of the
+output the needed input is found layer by layer, backwards, so that the halo is exactly as wide as
+it must be; at the border of the volume the network's own zero padding acts as it does untiled.
+Networks with normalization have no such bound: ``sliding`` is approximate there, and says so.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import nn
+
+from audit.errors import BadInput
+from generators.memory import HEADROOM, peak_of, weight_bytes
+
+Interval = tuple[int, int]
+CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+SMALLEST = 8
+LOCAL = (nn.ReLU, nn.SiLU, nn.GELU, nn.PReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution along one axis."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    padding: int
+    output_padding: int
+    transposed: bool
+
+    @property
+    def reach(self) -> int:
+        """Distance from the first to the last tap."""
+        return self.dilation * (self.kernel - 1)
+
+    def size(self, inputs: int) -> int:
+        """Length of the output."""
+        if self.transposed:
+            grown = (inputs - 1) * self.stride - 2 * self.padding
+            return grown + self.reach + self.output_padding + 1
+        return (inputs + 2 * self.padding - self.reach - 1) // self.stride + 1
+
+    def needs(self, wanted: Interval, inputs: int) -> Interval:
+        """Input positions that an interval of the output depends on, within the input."""
+        first, last = wanted[0], wanted[1] - 1
+        if self.transposed:
+            low = -(-(first + self.padding - self.reach) // self.stride)
+            high = (last + self.padding) // self.stride
+        else:
+            low = first * self.stride - self.padding
+            high = last * self.stride - self.padding + self.reach
+        return max(low, 0), min(high + 1, inputs)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The convolutions of a network in order, by axis.
+
+    Attributes:
+        axes: For each spatial axis its layers.
+        channels: Output channels.
+    """
+
+    axes: tuple[tuple[Layer, ...], ...]
+    channels: int
+
+    def size(self, axis: int, inputs: int) -> int:
+        """Length of the output along an axis."""
+        for layer in self.axes[axis]:
+            inputs = layer.size(inputs)
+        return inputs
+
+    def crop(self, axis: int, wanted: Interval, inputs: int) -> tuple[Interval, Interval]:
+        """(input to take, where the wanted output lies in what comes out of it)."""
+        layers = self.axes[axis]
+        sizes = [inputs]
+        for layer in layers:
+            sizes.append(layer.size(sizes[-1]))
+        low, high = wanted
+        for layer, size in zip(reversed(layers), reversed(sizes[:-1]), strict=True):
+            low, high = layer.needs((low, high), size)
+        down = math.prod(layer.stride for layer in layers if not layer.transposed)
+        low -= low % down
+        origin = low
+        for layer in layers:
+            origin = origin * layer.stride if layer.transposed else origin // layer.stride
+        return (low, high), (wanted[0] - origin, wanted[1] - origin)
+
+
+def read_stack(network: nn.Module) -> Stack:
+    """The convolutions of a sequential network (size-preserving skips are allowed).
+
+    Raises:
+        BadInput: It has layers that look further than their neighborhood.
+    """
+    convolutions: list[nn.Module] = []
+    for module in network.modules():
+        if isinstance(module, CONVOLUTIONS):
+            convolutions.append(module)
+        elif not any(module.children()) and not isinstance(module, (*LOCAL, nn.Dropout)):
+            raise BadInput(
+                f"{type(module).__name__} looks at the whole volume",
+                "convolutions and activations only",
+                "Exact tiles are impossible; use generators.tiles.sliding, which is approximate",
+            )
+    axes = range(len(convolutions[0].kernel_size))  # type: ignore[arg-type]
+    return Stack(
+        axes=tuple(tuple(_layer(c, axis) for c in convolutions) for axis in axes),
+        channels=convolutions[-1].out_channels,  # type: ignore[arg-type]
+    )
+
+
+def tiled(
+    network: nn.Module,
+    tensor: torch.Tensor,
+    *,
+    memory_gb: float | None,
+    finish: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Run a convolution stack in as few tiles as the memory limit allows.
+
+    Args:
+        network: Convolutions and activations only.
+        tensor: (B, C, spatial).
+        memory_gb: Limit in GB (1e9 bytes) for everything at once: tensors here, weights of the
+            network, headroom for the libraries. None: no tiles.
+        finish: Applied to each tile of the output, such as quantization of a latent.
+
+    Returns:
+        What the network gives untiled; on the CPU where there was more than one tile.
+
+    Raises:
+        BadInput: Not even the smallest tile fits; says how much is needed.
+    """
+    finish = finish or (lambda tile: tile)
+    if memory_gb is None:
+        return finish(network(tensor))
+    stack = read_stack(network)
+    inputs = tuple(tensor.shape[2:])
+    whole = tuple(stack.size(axis, n) for axis, n in enumerate(inputs))
+    edges = choose_tile(network, stack, tensor, whole, memory_gb)
+    if edges == whole:
+        return finish(network(tensor))
+    out = torch.empty((len(tensor), 0, *whole))
+    for place in _places(whole, edges):
+        crops = [stack.crop(a, wanted, inputs[a]) for a, wanted in enumerate(place)]
+        taken = tuple(slice(*c[0]) for c in crops)
+        kept = tuple(slice(*c[1]) for c in crops)
+        tile = finish(network(tensor[:, :, *taken])[:, :, *kept])
+        if out.shape[1] == 0:
+            out = torch.empty((len(tensor), tile.shape[1], *whole), dtype=tile.dtype)
+        out[:, :, *(slice(*p) for p in place)] = tile.to(out.device)
+    return out
+
+
+def choose_tile(
+    network: nn.Module,
+    stack: Stack,
+    tensor: torch.Tensor,
+    whole: Sequence[int],
+    memory_gb: float,
+) -> tuple[int, ...]:
+    """Edges of the largest tile of the output that fits, halving the longest one at a time.
+
+    Raises:
+        BadInput: None fits.
+    """
+    fixed = weight_bytes(network) + tensor.numel() * tensor.element_size()
+    edges = tuple(whole)
+    while True:
+        needed = _tile_bytes(network, stack, tensor, whole, edges) + fixed
+        if edges != tuple(whole) and tensor.device.type == "cpu":
+            needed += len(tensor) * stack.channels * math.prod(whole) * 4  # the result itself
+        if needed <= memory_gb * 1e9:
+            return edges
+        longest = max(range(len(edges)), key=lambda axis: edges[axis])
+        smaller = tuple(-(-e // 2) if a == longest else e for a, e in enumerate(edges))
+        if max(edges) <= SMALLEST:
+            raise BadInput(
+                f"{max(memory_gb, 0):.2g} GB are left for {'×'.join(map(str, whole))} voxels",
+                f"at least {needed / 1e9:.2g} GB, for the smallest tiles",
+                "Raise --memory-gb, lower batch_size, or use half precision",
+            )
+        edges = smaller
+
+
+def _tile_bytes(
+    network: nn.Module,
+    stack: Stack,
+    tensor: torch.Tensor,
+    whole: Sequence[int],
+    edges: Sequence[int],
+) -> int:
+    """Bytes at the peak of the largest tile: one in the middle, with halo on all sides."""
+    largest = []
+    for axis, (size, edge) in enumerate(zip(whole, edges, strict=True)):
+        spans = [stack.crop(axis, cut, tensor.shape[2 + axis])[0] for cut in _cuts(size, edge)]
+        largest.append(max(high - low for low, high in spans))
+    dtype = next(network.parameters()).dtype
+    shape = (len(tensor), tensor.shape[1], *largest)
+    return math.ceil(peak_of(network, shape, dtype) * HEADROOM)
+
+
+def _cuts(size: int, edge: int) -> list[Interval]:
+    return [(start, min(start + edge, size)) for start in range(0, size, edge)]
+
+
+def _places(whole: Sequence[int], edges: Sequence[int]) -> Iterator[tuple[Interval, ...]]:
+    return product(*(_cuts(size, edge) for size, edge in zip(whole, edges, strict=True)))
+
+
+def _layer(convolution: nn.Module, axis: int) -> Layer:
+    def of(name: str) -> int:
+        value = getattr(convolution, name)
+        return int(value[axis] if isinstance(value, tuple) else value)
+
+    return Layer(
+        kernel=of("kernel_size"),
+        stride=of("stride"),
+        dilation=of("dilation"),
+        padding=of("padding"),
+        output_padding=of("output_padding"),
+        transposed=isinstance(convolution, nn.ConvTranspose2d | nn.ConvTranspose3d),
+    )
+
+
+def sliding(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    tensor: torch.Tensor,
+    window: Sequence[int],
+    *,
+    overlap: float = 0.25,
+) -> torch.Tensor:
+    """Overlapping windows blended by a Gaussian, for networks with normalization or attention.
+
+    Approximate: statistics of a window are not those of the volume. The result's parameters
+    should say so.
+
+    Args:
+        function: Maps (1, C, window) to its output.
+        tensor: (B, C, spatial).
+        window: Sizes of a window.
+        overlap: Share of a window that neighbors share.
+    """
+    from monai.inferers import sliding_window_inference
+
+    window = [min(w, n) for w, n in zip(window, tensor.shape[2:], strict=True)]
+    made = sliding_window_inference(
+        tensor, window, 1, function, overlap=overlap, mode="gaussian", device=torch.device("cpu")
+    )
+    assert isinstance(made, torch.Tensor)
+    return made
