@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import numpy as np
-
 from reports import exemplars as ex
 from reports.exemplars import Exemplar
 from reports.material import Material
@@ -141,13 +139,15 @@ def _intro(synthetic: Sequence[Exemplar], real: Sequence[Exemplar], withheld: in
     return f"{text}. Chosen evenly from the cohort, not by looks."
 
 
-def _sheet(group: Sequence[Exemplar]) -> dict[str, str]:
-    cells = [ex.contact_sheet(group[i : i + 6]) for i in range(0, len(group), 6)]
-    width = max(c.shape[1] for c in cells)
-    rows = [np.pad(c, ((0, 0), (0, width - c.shape[1]))) for c in cells]
+def _sheet(group: Sequence[Exemplar]) -> dict[str, Any]:
     role = "synthetic" if group[0].role == "synthetic" else "real"
     what = "first frame, middle slice" if group[0].is_cine else "middle axial slice"
-    return {"src": ex.webp_uri(np.concatenate(rows)), "caption": f"{len(group)} {role}: {what}"}
+    return {
+        "cells": [
+            {"src": ex.webp_uri(ex.contact_sheet([e])), "caption": _caption(e)} for e in group
+        ],
+        "caption": f"{len(group)} {role}: {what}",
+    }
 
 
 def _cines(

@@ -24,10 +24,12 @@ HEADLINE = {
     "memorization": ("copy_rate",),
     "footprint": ("carbon_per_volume", "emissions_per_volume", "energy_per_volume"),
 }
+FOLD = 12
 KINDS = {
     "PASSED": "good", "HELD": "good", "IMPROVED": "good", "SUSPECT": "open", "UNDERPOWERED": "open",
     "NOT_COMPARABLE": "open", "FAILED": "bad", "REGRESSED": "bad", "ERROR": "bad",
 }  # fmt: skip
+SEVERITY = {"bad": 0, "open": 1, "good": 2}
 
 
 def section_names(result: AuditResult) -> list[str]:
@@ -44,7 +46,8 @@ def section(name: str, material: Material) -> dict[str, Any]:
         "anchor": name,
         "title": words.section_title(name),
         "question": words.section_question(name),
-        "rows": _rows(done),
+        "rows": _rows(sorted(done, key=lambda f: _rank(name, f))),
+        "fold": FOLD,
         "notes": [],
         "tables": tables_of(name, material),
         "pictures": pictures_of(name, material),
@@ -115,7 +118,7 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
             "message": v.message,
             "bar": Markup(bars.verdict_bar(v)),
         }
-        for v in verdicts
+        for v in sorted(verdicts, key=lambda v: SEVERITY[KINDS[v.verdict]])
     ]
 
 
@@ -208,7 +211,7 @@ def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "interval": words.interval(f),
             "bar": Markup(bars.finding_bar(f, scales[f.name])),
             "floor": words.floor_text(f),
-            "p": words.number(f.p_value, 2) if f.p_value is not None else "",
+            "test": _test(f),
             "better": words.ARROWS[f.better],
             "n": f.n,
         }
@@ -218,8 +221,7 @@ def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def _sentence(name: str, finding: Finding) -> str:
     value = f"{words.number(finding.value)} {finding.unit}".strip()
-    head = f"{words.section_title(name)}: {words.label(finding).lower()} is {value} "
-    head += f"{words.interval(finding)}"
+    head = f"{words.section_title(name)}: {words.label(finding)} {value} {words.interval(finding)}"
     return f"{head}{_reading(finding)}."
 
 
@@ -237,6 +239,18 @@ def _reading(finding: Finding) -> str:
         if apart
         else f"no worse than that, as far as n = {finding.n} can tell"
     )
+
+
+def _test(finding: Finding) -> str:
+    parts = [f"p = {words.number(finding.p_value, 2)}"] if finding.p_value is not None else []
+    verdict = finding.params.get("verdict")
+    return "; ".join([*parts, *([verdict] if isinstance(verdict, str) else [])])
+
+
+def _rank(name: str, finding: Finding) -> int:
+    """Leading metrics of a section first; the rest keep their order."""
+    leading_names = [f"{name}.{metric}" for metric in HEADLINE.get(name, ())]
+    return leading_names.index(finding.name) if finding.name in leading_names else 99
 
 
 def _where(name: str, present: set[str]) -> str:

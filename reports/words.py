@@ -18,10 +18,11 @@ SECTIONS: dict[str, tuple[str, str]] = {
 _SHORT = {
     "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",
     "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "ssl3d": "ssl3d", "msssim": "MS-SSIM",
+    "frechet": "Fréchet", "vs": "vs", "ms": "MS", "ssim": "SSIM",
     "co2": "CO₂", "hu": "HU", "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
 }  # fmt: skip
 
-ARROWS = {"lower": "↓ lower is better", "higher": "↑ higher is better", "none": ""}
+ARROWS = {"lower": "↓ is better", "higher": "↑ is better", "none": ""}
 
 
 def section_title(section: str) -> str:
@@ -57,7 +58,8 @@ def number(value: float | None, digits: int = 3) -> str:
     if size >= 10**5 or size < 10**-4:
         return f"{value:.{digits - 1}e}".replace("e+0", "e").replace("e-0", "e−").replace("-", "−")
     decimals = max(0, digits - 1 - math.floor(math.log10(size)))
-    return f"{value:.{decimals}f}".replace("-", "−")
+    text = f"{value:.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
 
 
 def interval(finding: Finding) -> str:
@@ -69,17 +71,28 @@ def interval(finding: Finding) -> str:
 
 def floor_text(finding: Finding) -> str:
     """The reference points to read a value against."""
-    names = {
-        "real_vs_real": "real against real",
-        "ceiling": "segmenter's own score",
-        "null": "if nothing were copied",
-    }
-    parts = [
-        f"{names.get(key, human(key).lower())} {number(value)}"
-        for key, value in finding.reference.items()
-        if value is not None and not key.endswith(("_low", "_high"))
-    ]
+    ref = finding.reference
+    parts = []
+    for key, name in _REFERENCES.items():
+        value = ref.get(key)
+        if value is not None:
+            ends = (ref.get(f"{key}_low"), ref.get(f"{key}_high"))
+            span = f" [{number(ends[0])}, {number(ends[1])}]" if None not in ends else ""
+            parts.append(f"{name} {number(value)}{span}")
+    for role in ("real", "synthetic"):
+        mean, sd = ref.get(f"{role}_mean"), ref.get(f"{role}_sd")
+        if mean is not None and sd is not None:
+            parts.append(f"{role} mean {number(mean)} ± {number(sd)}")
     return "; ".join(parts)
+
+
+_REFERENCES = {
+    "real_vs_real": "real against real",
+    "ceiling": "segmenter's own score",
+    "null": "if nothing were copied",
+    "holdout": "hold-out",
+    "detectable_rate": "detectable rate",
+}
 
 
 def title(result: AuditResult) -> str:

@@ -212,7 +212,9 @@ def _densities(section: str, material: Material, columns: Sequence[str], part: i
         key=f"{section}-densities-{part}",
         title="Per-case values, real beside synthetic",
         look_for="The orange outline should cover the blue ones: same center, same width, no "
-        "peak of its own. Dotted lines are medians.",
+        "peak of its own. Dotted lines are medians."
+        if any(len(material.case_values(c)) > 1 for c in columns)
+        else "Values of the synthetic cases; dotted lines are medians.",
         n=_counts(material, columns[0]),
         data=data,
         wide=wide,

@@ -39,10 +39,10 @@ def draw(material: Material) -> Iterator[Picture]:
 
 
 def _similarities(finding: Finding) -> Picture:
-    figure, (ax,) = canvas(height_in=3.1)
+    figure, (ax,) = canvas(height_in=3.2, width_in=10.9)
     curves = [(k, name, c) for k, name, c in CURVES if finding.series.get(k)]
     pooled = np.concatenate([np.asarray(finding.series[k], dtype=float) for k, _, _ in curves])
-    bins = np.linspace(pooled.min(), pooled.max() + 1e-9, 33).tolist()
+    bins = np.linspace(pooled.min(), pooled.max() + 1e-9, 29).tolist()
     for key, name, color in curves:
         values = finding.series[key]
         ax.hist(values, bins=bins, density=True, color=color, alpha=0.18, linewidth=0)
@@ -57,7 +57,7 @@ def _similarities(finding: Finding) -> Picture:
     ax.set_xlabel("similarity to the nearest training case")
     ax.set_ylabel("density")
     ax.set_yticks([])
-    legend(ax, loc="upper left")
+    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     rate = (
         f" A hold-out case crosses it with probability {number(float(false_rate))}."
         if isinstance(false_rate, int | float)

@@ -46,13 +46,19 @@
       paint(plane.canvas, sheet, +plane.slider.value);
       plane.note.textContent = `${plane.name} · ${+plane.slider.value + 1}/${sheet.n}`;
     };
-    const open = () => planes.forEach(plane => {
+    // One height for the three planes: each column is as wide as its plane is long.
+    const open = () => {
+      const shapes = volumes[select.value].planes;
+      box.querySelector(".planes").style.gridTemplateColumns = planes.map(p => `${shapes[p.name].aspect}fr`).join(" ");
+      planes.forEach(show);
+    };
+    const show = plane => {
       const sheet = volumes[select.value].planes[plane.name];
       plane.slider.max = sheet.n - 1;
       plane.slider.value = sheet.start;
       plane.canvas.setAttribute("aria-label", `${plane.name} slices of ${volumes[select.value].name}; arrow keys move`);
       draw(plane);
-    });
+    };
     for (const plane of planes) {
       const step = by => { plane.slider.value = +plane.slider.value + by; draw(plane); };
       plane.slider.addEventListener("input", () => draw(plane));
@@ -119,7 +125,7 @@
     const script = document.createElement("script");
     script.textContent = await new Response(packed).text();
     document.head.append(script);
-    const made = new window.niivue.Niivue({logLevel: "error", show3Dcrosshair: true, backColor: [0, 0, 0, 1]});
+    const made = new window.niivue.Niivue({logLevel: "error", crosshairWidth: 0.4, show3Dcrosshair: true, backColor: [0, 0, 0, 1]});
     await made.attachToCanvas(canvas);
     return made;
   }

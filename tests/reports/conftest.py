@@ -29,8 +29,17 @@ def _fidelity(rng):
     found = []
     for extractor, shift in (("intensity", 0.3), ("ssl3d", 0.02), ("resnet25d", 0.11)):
         params = {"extractor": extractor, "weights_sha256": "ab" * 32}
-        found.append(_finding(f"fidelity.kernel_distance[{extractor}]", 0.02 + shift, 0.015 + shift / 2,
-                              0.03 + 1.4 * shift, reference=floor, params=params, p_value=0.04))  # fmt: skip
+        found.append(
+            _finding(
+                f"fidelity.kernel_distance[{extractor}]",
+                0.02 + shift,
+                0.015 + shift / 2,
+                0.03 + 1.4 * shift,
+                reference=floor,
+                params=params,
+                p_value=0.04,
+            )
+        )
         found.append(
             _finding(
                 f"fidelity.frechet_distance[{extractor}]",
@@ -132,12 +141,29 @@ def example_result(name="phantom-heart"):
         _finding("novel.question", 1.0, 0.5, 1.5, series={"values": [1.0, 3.0, 2.0]}),
     )  # fmt: skip
     verdicts = (
-        Verdict(gate="upper95 ≤ 0.15", metric="memorization.copy_rate", verdict="PASSED", value=0.0,
-                low=0.0, high=0.089, threshold=0.15, message="upper bound 0.089 ≤ 0.15"),
-        Verdict(gate="not worse than the accepted baseline", metric="fidelity.kernel_distance[ssl3d]",
-                verdict="REGRESSED", value=0.04, low=0.03, high=0.05, threshold=0.025, margin=0.01,
-                baseline=0.015, message="0.04 against 0.015: harm +0.025"),
-    )  # fmt: skip
+        Verdict(
+            gate="upper95 ≤ 0.15",
+            metric="memorization.copy_rate",
+            verdict="PASSED",
+            value=0.0,
+            low=0.0,
+            high=0.089,
+            threshold=0.15,
+            message="upper bound 0.089 ≤ 0.15",
+        ),
+        Verdict(
+            gate="not worse than the accepted baseline",
+            metric="fidelity.kernel_distance[ssl3d]",
+            verdict="REGRESSED",
+            value=0.04,
+            low=0.03,
+            high=0.05,
+            threshold=0.025,
+            margin=0.01,
+            baseline=0.015,
+            message="0.04 against 0.015: harm +0.025",
+        ),
+    )
     shape = (1, 10, 8, 32, 32)
     cohorts = {
         role: CohortSummary(n=n, n_subjects=n, hash="0f" * 32, shape=shape, labeled=True)
@@ -154,17 +180,31 @@ def example_result(name="phantom-heart"):
                        cohorts=cohorts, ledger=ledger, provenance=provenance)  # fmt: skip
 
 
-@pytest.fixture
-def run(tmp_path):
+def make_run(parent):
     """A finished run with synthetic and private real exemplars."""
     rng = np.random.default_rng(1)
-    folder = tmp_path / "run"
+    folder = parent / "run"
     folder.mkdir()
     write_result(example_result(), folder)
     write_text(folder / "cases.csv", _cases(rng))
     _write_exemplars(folder / "exemplars", "synthetic", rng, 6)
     _write_exemplars(folder / "private" / "exemplars", "holdout", rng, 4, marker=251)
-    write_text(
-        folder / "private" / "pairs.csv", f"synthetic,train,similarity\nsynthetic-0000,{PATIENT},0.9\n"
-    )
+    pairs = f"synthetic,train,similarity\nsynthetic-0000,{PATIENT},0.9\n"
+    write_text(folder / "private" / "pairs.csv", pairs)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder of one's own, to change."""
+    return make_run(tmp_path)
+
+
+@pytest.fixture(scope="package")
+def shared_run(tmp_path_factory):
+    """A run folder that nobody changes, with its page rendered."""
+    from reports.html import write_report
+
+    folder = make_run(tmp_path_factory.mktemp("shared"))
+    write_report(folder)
     return folder

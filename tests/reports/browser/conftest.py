@@ -46,7 +46,8 @@ class Page:
         self.resize(width, height)
         scheme = "dark" if dark else "light"
         self.call(
-            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
         self.events.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())

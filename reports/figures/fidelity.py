@@ -1,0 +1,114 @@
+"""Fidelity: every extractor beside its floor, and what sample size alone does to a distance."""
+
+from collections.abc import Iterator, Sequence
+
+from audit.result import Finding
+from reports.figure import FLOOR, HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas, legend
+from reports.figure import picture as wrap
+from reports.figures.common import density, forest_picture, series_pictures
+from reports.material import Material
+from reports.words import human, label, number
+
+KNOWN = ("null", "floor", "bias_n", "bias_line", "values_real", "values_synthetic")
+
+
+def draw(material: Material) -> Iterator[Picture]:
+    """Forest plot, bias lines, value distributions, then whatever else was recorded."""
+    yield from draw_section("fidelity", material)
+
+
+def draw_section(section: str, material: Material) -> Iterator[Picture]:
+    """The same figures for diversity, which rests on the same features."""
+    done = [f for f in material.findings(section) if f.status == "ok"]
+    several = [f for f in done if sum(g.name == f.name for g in done) > 1]
+    forest = forest_picture(several, key=f"{section}-forest", title="By feature network")
+    if forest is not None:
+        yield forest
+    lines = [f for f in done if f.series.get("bias_n")]
+    if lines:
+        yield _against_n(lines)
+    permuted = [f for f in done if len(f.series.get("null", ())) > 9 and f.value is not None]
+    if permuted:
+        yield _permutation(permuted[:9], section)
+    valued = [f for f in done if f.series.get("values_real") and f.series.get("values_synthetic")]
+    for start in range(0, len(valued), 6):
+        yield _values(valued[start : start + 6], section, start)
+    yield from series_pictures(done, skip=KNOWN)
+
+
+def _against_n(findings: Sequence[Finding]) -> Picture:
+    figure, (ax,) = canvas(height_in=3.0)
+    data: dict[str, list[float]] = {}
+    for finding, color in zip(findings, (SYNTHETIC, HOLDOUT, FLOOR, MUTED) * 3, strict=False):
+        name = finding.variant or finding.name
+        ax.plot(finding.series["bias_n"], finding.series["bias_line"], color=color, linewidth=1.2,
+                linestyle="--", label=f"{name}: equal distributions")  # fmt: skip
+        ax.plot([finding.n], [finding.value or 0.0], color=color, marker="o", markersize=6)
+        if finding.low is not None and finding.high is not None:
+            ax.plot([finding.n] * 2, [finding.low, finding.high], color=color, linewidth=1.6)
+        data |= {f"{name}.n": finding.series["bias_n"], f"{name}.line": finding.series["bias_line"]}
+        data |= {f"{name}.value": [finding.value or 0.0]}
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("volumes on each side")
+    ax.set_ylabel("Fréchet distance")
+    ax.grid(color=LINE, linewidth=0.5)
+    legend(ax)
+    return wrap(
+        figure,
+        key="frechet-against-n",
+        title="Fréchet distance against sample size",
+        look_for="Two samples of one distribution already lie on the dashed line: only what is "
+        "above it says something about the generator.",
+        n=", ".join(f"{f.variant or f.name}: n = {f.n}" for f in findings),
+        data=data,
+    )
+
+
+def _permutation(findings: Sequence[Finding], section: str) -> Picture:
+    figure, axes = canvas(len(findings), 1, height_in=0.62 * len(findings) + 0.8)
+    data: dict[str, list[float]] = {}
+    for ax, finding in zip(axes, findings, strict=True):
+        null = finding.series["null"]
+        ax.hist(null, bins=24, color=MUTED, alpha=0.35, linewidth=0)
+        ax.axvline(finding.value or 0.0, color=SYNTHETIC, linewidth=2)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.locator_params(axis="x", nbins=5)
+        p = f"p = {number(finding.p_value, 2)}" if finding.p_value is not None else ""
+        ax.set_title(f"{label(finding)}   {p}", fontsize=8, color=INK, pad=2)
+        data |= {f"{finding.metric}.null": null, f"{finding.metric}.value": [finding.value or 0.0]}
+    return wrap(
+        figure,
+        key=f"{section}-permutation",
+        title="If real and synthetic were the same",
+        look_for="Gray: values after shuffling who is real. The orange line is the observed one; "
+        "far to the right means a difference that shuffling does not make.",
+        n=f"{max(f.n for f in findings)} subjects",
+        data=data,
+    )
+
+
+def _values(findings: Sequence[Finding], section: str, start: int) -> Picture:
+    across = 2 if len(findings) > 1 else 1
+    down = -(-len(findings) // across)
+    figure, axes = canvas(down, across, height_in=1.6 * down + 0.5)
+    data: dict[str, list[float]] = {}
+    for ax, finding in zip(axes, findings, strict=False):
+        values = {"holdout": finding.series["values_real"],
+                  "synthetic": finding.series["values_synthetic"]}  # fmt: skip
+        density(ax, values)
+        ax.set_title(label(finding), fontsize=8)
+        data |= {f"{finding.metric}.{role}": rows for role, rows in values.items()}
+    for ax in axes[len(findings) :]:
+        ax.set_visible(False)
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False,
+                  fontsize=8, labelcolor=INK)  # fmt: skip
+    return wrap(
+        figure,
+        key=f"{section}-values-{start}",
+        title=f"Per-case values of {len(findings)} {human(section).lower()} metrics",
+        look_for="The two outlines should lie on each other.",
+        n=f"{max(f.n for f in findings)} subjects",
+        data=data,
+    )
