@@ -21,6 +21,8 @@ from audit.statistics.two_sample import Floor, holm, one_per_subject
 if TYPE_CHECKING:
     import pandas as pd
 
+    from audit.volume import LabelMap
+
 FloatArray = npt.NDArray[np.float64]
 Value = float | NotComputable
 
@@ -89,6 +91,17 @@ def compare_with_real(
             cases=case_table(rows, quantities[variant], prefix),
         )
     return {variant: outcomes[variant] for variant in quantities}
+
+
+def role_maps(comparison: Comparison, role: str) -> "Sequence[LabelMap | NotComputable]":
+    """Label maps of a role, in cohort order, as distributions are to be read from them.
+
+    Real hold-out images are segmented where synthetic ones are: one instrument for both.
+    """
+    labels = comparison.labels()
+    if not len(comparison.cohort_or_empty(role)):
+        return ()
+    return labels.segmented.get(role, labels.maps[role])
 
 
 def labels_params(comparison: Comparison) -> dict[str, Any]:

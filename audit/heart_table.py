@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from audit.against_real import ROLES, Rows, Value, cohort_rows
+import numpy as np
+import numpy.typing as npt
+
+from audit.against_real import ROLES, Rows, Value, cohort_rows, role_maps
 from audit.cine import cardiac_function, read_cycle
 from audit.cine_course import cardiac_rates, self_consistency
 from audit.cohort import Case
@@ -11,6 +14,9 @@ from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.heart_wall import wall_quantities
 from audit.volume import LabelMap
+
+FloatArray = npt.NDArray[np.float64]
+PHASES = 20
 
 if TYPE_CHECKING:
     from audit.segmenter import Labels
@@ -25,25 +31,29 @@ def heart_rows(comparison: Comparison) -> dict[str, Rows]:
     return comparison.once("heart_rows", lambda: _heart_rows(comparison))
 
 
-def heart_values(labels: LabelMap | NotComputable, case: Case) -> Mapping[str, Value]:
+def heart_values(
+    labels: LabelMap | NotComputable, case: Case, *, given_frames: bool = False
+) -> Mapping[str, Value]:
     """Every quantity of one heart, or the reason why it is undefined.
 
-    Frames of ED and ES are taken from the attributes ``ed_frame`` and ``es_frame`` (counted from
-    0) where the case has them, and the body surface area from ``bsa_m2``.
+    Args:
+        labels: Its label map.
+        case: The heart; its attribute ``bsa_m2`` is the body surface area.
+        given_frames: Take ED and ES from the attributes ``ed_frame`` and ``es_frame`` (counted
+            from 0) where a case has both, instead of from the volumes.
     """
     if isinstance(labels, NotComputable):
         return _Undefined(labels)
-    given = case.attributes
+    known = case.attributes
+    frames = {}
+    if given_frames and {"ed_frame", "es_frame"} <= known.keys():
+        frames = {"ed": int(known["ed_frame"]), "es": int(known["es_frame"])}
     try:
-        cycle = read_cycle(
-            labels,
-            ed=int(given["ed_frame"]) if "ed_frame" in given else None,
-            es=int(given["es_frame"]) if "es_frame" in given else None,
-        )
+        cycle = read_cycle(labels, **frames)
     except NotComputable as reason:
         return _Undefined(reason)
     return {
-        **cardiac_function(cycle, bsa_m2=given.get("bsa_m2")),
+        **cardiac_function(cycle, bsa_m2=known.get("bsa_m2")),
         **cardiac_rates(cycle),
         **self_consistency(cycle, labels),
         **wall_quantities(cycle, labels),
@@ -64,14 +74,40 @@ class _Undefined(dict[str, Value]):
 def _heart_rows(comparison: Comparison) -> dict[str, Rows]:
     labels = comparison.labels()
     labels.require("lv")
+    given = comparison.options.get("cardiac_frames", "by_volume") == "given"
     rows = {}
     for role in ROLES:
-        cohort = comparison.cohort_or_empty(role)
-        # Real and synthetic hearts are read by the same instrument where one was used.
-        maps = labels.segmented.get(role, labels.maps[role]) if len(cohort) else []
-        values = [heart_values(m, case) for case, m in zip(cohort, maps, strict=True)]
+        cohort, maps = comparison.cohort_or_empty(role), role_maps(comparison, role)
+        values = [
+            heart_values(m, case, given_frames=given) for case, m in zip(cohort, maps, strict=True)
+        ]
         rows[role] = cohort_rows(cohort, [_trusted(v, labels) for v in values])
     return rows
+
+
+def heart_curves(comparison: Comparison, structure: str) -> dict[str, list[FloatArray | None]]:
+    """Volume of a structure over ``PHASES`` equal parts of the cycle from ED, by role.
+
+    As a share of the LV's end-diastolic volume for the cavities, and of its own mean for the
+    myocardium, so that no spacing is needed; None for a heart without labels on every frame.
+    """
+    return {role: [_curve(m, structure) for m in role_maps(comparison, role)] for role in ROLES}
+
+
+def _curve(labels: LabelMap | NotComputable, structure: str) -> FloatArray | None:
+    try:
+        if isinstance(labels, NotComputable):
+            return None
+        cycle = read_cycle(labels)
+        counts = np.roll(cycle.counts(structure), -cycle.ed)
+    except NotComputable:
+        return None
+    if not cycle.complete:
+        return None
+    own = structure == "myocardium"
+    whole = counts.mean() if own else cycle.counts("lv")[cycle.ed]
+    phases = np.arange(PHASES) / PHASES * len(counts)
+    return np.interp(phases, np.arange(len(counts) + 1), np.append(counts, counts[0])) / whole
 
 
 def _trusted(values: Mapping[str, Value], labels: "Labels") -> Mapping[str, Value]:
