@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from generators.protocol import VolumeGenerator
 
 
+DEFAULT_N = 32
+
+
 def run_all(config: "Config") -> list[Path]:
     """Train, sample, score and report every generator of a configuration.
 
@@ -63,17 +66,23 @@ def _run_one(
     from reports.html import write_report
 
     asked = conditions if spec.conditional else None
+    n = spec.n or DEFAULT_N
     with open_ledger(folder, budget_kwh=config.carbon.max_kwh) as ledger:
-        generator = _trained(config, spec, folder, train, ledger)
-        samples = sample_to_folder(
-            generator,
-            spec.n,
-            folder / "synthetic",
-            seed=config.seed,
-            conditions=asked,
-            ledger=ledger,
-            **spec.sampling,
-        )
+        generator = None
+        samples: Cohort | Path
+        if spec.kind == "folder":
+            samples = _folder(spec)
+        else:
+            generator = _trained(config, spec, folder, train, ledger)
+            samples = sample_to_folder(
+                generator,
+                n,
+                folder / "synthetic",
+                seed=config.seed,
+                conditions=asked,
+                ledger=ledger,
+                **spec.sampling,
+            )
         score(
             train=train,
             holdout=holdout,
@@ -97,7 +106,17 @@ def _run_one(
         )
         with ledger.phase("audit.report"):
             write_report(folder, images=config.report.images)
-        remember(spec.kind, spec.preset, spec.n, ledger.records())
+        remember(spec.kind, spec.preset, n, ledger.records())
+
+
+def _folder(spec: "GeneratorSpec") -> "Cohort":
+    """Somebody else's volumes, where they lie; the first n of them where n is given."""
+    from audit.scoring import open_cohort
+
+    if spec.path is None:
+        raise BadInput(f"generator '{spec.id}' names no folder", "path", "Add path: FOLDER")
+    made = open_cohort(Path(spec.path), "synthetic")
+    return made.subset(range(min(spec.n or len(made), len(made))))
 
 
 def _trained(
@@ -239,7 +258,7 @@ def _demo_config(kind: str, out: Path) -> dict[str, Any]:
         "out": str(out / kind),
         "data": {"phantom": {"kind": kind, "train": 48, "holdout": 32}},
         "generators": [
-            {"id": "ldm", "kind": "ldm", "preset": f"ldm-demo-{kind}", "n": 32,
+            {"id": "ldm", "kind": "ldm", "preset": "ldm-demo", "n": 32,
              "conditional": kind == "thorax"},
             {"id": "replay", "kind": "replay", "n": 32, "only": controls},
             {"id": "honest", "kind": "folder", "path": honest, "n": 32, "only": controls},
@@ -275,11 +294,13 @@ def _plan(config: "Config") -> list[dict[str, Any]]:
 
     rows = []
     for spec in config.generators:
-        steps = ["train"] if spec.path is None and spec.kind != "folder" else []
-        for step in (*steps, "sample", "score", "report"):
-            done = _is_done(config.folder / spec.id, step, spec.n)
-            work = f"{spec.n} volumes" if step == "sample" else ""
-            estimate = predict(spec.kind, spec.preset, step, spec.n)
+        n = spec.n or DEFAULT_N
+        steps = ["train"] if spec.path is None else []
+        steps += ["sample"] if spec.kind != "folder" else []
+        for step in (*steps, "score", "report"):
+            done = _is_done(config.folder / spec.id, step, n)
+            work = f"{n} volumes" if step == "sample" else ""
+            estimate = predict(spec.kind, spec.preset, step, n)
             rows.append(
                 {"generator": spec.id, "step": step, "work": work, "done": done, **estimate}
             )

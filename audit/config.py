@@ -62,7 +62,7 @@ class GeneratorSpec(Section):
         params: Settings on top of the preset.
         path: Folder of volumes (``folder``) or of a saved model (skips training).
         conditional: Sample for masks.
-        n: Synthetic cases.
+        n: Synthetic cases; None takes 32, or the whole folder.
         sampling: Options of sampling, such as ``steps`` and ``sampler``.
         only: Globs of metrics for this generator; empty takes those of ``metrics``.
     """
@@ -73,7 +73,7 @@ class GeneratorSpec(Section):
     params: dict[str, Any] = Field(default_factory=dict)
     path: str | None = None
     conditional: bool = False
-    n: int = Field(32, ge=1)
+    n: int | None = Field(None, ge=1)
     sampling: dict[str, Any] = Field(default_factory=dict)
     only: tuple[str, ...] = ()
 

@@ -22,12 +22,12 @@ class AuditError(Exception):
     exit_code = 4
 
     def __init__(self, observed: str, expected: str = "", remedy: str = "") -> None:
-        parts = [observed.rstrip(".")]
+        first = observed.rstrip(".")
         if expected:
-            parts[0] += f"; expected {expected.rstrip('.')}"
-        if remedy:
-            parts.append(remedy.rstrip("."))
-        super().__init__(" ".join(f"{part}." for part in parts))
+            word = "" if expected.startswith(("did you mean", "known:")) else "expected "
+            first += f"; {word}{expected.rstrip('.')}"
+        parts = [first, remedy.rstrip(".")] if remedy else [first]
+        super().__init__(" ".join(p if p.endswith("?") else f"{p}." for p in parts))
         self.observed, self.expected, self.remedy = observed, expected, remedy
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:

@@ -55,12 +55,14 @@ def choose(
     if path is not None:
         loaded: VolumeGenerator = model.load(Path(path))
         return loaded
-    if not hasattr(model, "family"):
-        return model(**(params or {}))  # type: ignore[no-any-return]
+    from generators.latent_generator import LatentGenerator
     from generators.recipe import Recipe, merged, parse, recipe_tree
 
+    if not issubclass(model, LatentGenerator):
+        return model(**(params or {}))  # type: ignore[no-any-return]
+
     tree = merged(recipe_tree(preset or f"{kind}-tiny"), params or {})
-    return model(parse(Recipe, tree, "the recipe"))  # type: ignore[no-any-return]
+    return model(parse(Recipe, tree, "the recipe"))
 
 
 def _from_path(path: str) -> Any:
