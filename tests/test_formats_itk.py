@@ -1,5 +1,6 @@
 """MetaImage and NRRD: LPS to RAS, time, channels, detached data, damage."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,22 @@ def test_damage_is_unusable_and_silent(tmp_path: Path, capfd):
     with pytest.raises(UnusableFile):
         read_volume(tmp_path / "w.mha")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("DimSize", "50000 40000", "enough for its size of 50000×40000×3"),
+        ("ElementSpacing", "-0.7 0.8", "voxels of -0.7 mm; expected a positive spacing"),
+        ("ElementSpacing", "0 0.8", "voxels of 0 mm; expected a positive spacing"),
+    ],
+)
+def test_a_header_that_lies_is_unusable(tmp_path: Path, field: str, value: str, reason: str):
+    file = _save(tmp_path / "v.mha")
+    raw, n = re.subn(
+        rf"{field} = \S+ \S+".encode(), f"{field} = {value}".encode(), file.read_bytes()
+    )
+    assert n == 1
+    file.write_bytes(raw)
+    with pytest.raises(UnusableFile, match=reason):
+        read_volume(file)

@@ -33,8 +33,9 @@ def read(paths: Sequence[Path]) -> Raster:
             tilted gantry, images at one place that nothing orders in time.
     """
     import pydicom
+    from pydicom.errors import BytesLengthException
 
-    with parsing("the files of one DICOM series"), warnings.catch_warnings():
+    with parsing("the files of one DICOM series", BytesLengthException), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every odd but harmless value
         planes = [
             plane for path in paths for plane in planes_of(pydicom.dcmread(path, force=True), path)

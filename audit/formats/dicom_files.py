@@ -71,6 +71,7 @@ class _Head:
 
 def _head(path: Path) -> _Head:
     import pydicom
+    from pydicom.errors import BytesLengthException
 
     try:
         with warnings.catch_warnings():
@@ -88,7 +89,7 @@ def _head(path: Path) -> _Head:
                 size=(int(data.get("Rows", 0)), int(data.get("Columns", 0))),
                 trigger_ms=None if trigger is None else float(trigger),
             )
-    except PARSER_ERRORS:
+    except (*PARSER_ERRORS, BytesLengthException):
         return _Head(path=path)
 
 

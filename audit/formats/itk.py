@@ -1,5 +1,6 @@
 """MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) through SimpleITK."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from audit.errors import UnusableFile
 from audit.formats.raster import Format, Raster, affine_from_itk, no_geometry, parsing, quiet_stderr
 
 HEADER_BYTES = 65536
+DEFLATE_MAX_RATIO = 1032
 DATA_FILE = re.compile(rb"^(?:ElementDataFile|data ?file)\s*[:=]\s*(.+?)\s*$", re.I | re.M)
+SPACING = re.compile(rb"^(?:ElementSpacing|spacings)\s*[:=]\s*(.+?)\s*$", re.I | re.M)
 
 
 def read(paths: Sequence[Path]) -> Raster:
@@ -24,10 +27,14 @@ def read(paths: Sequence[Path]) -> Raster:
     import SimpleITK as sitk  # noqa: N813
 
     with parsing("a MetaImage or NRRD file"):
-        files(paths)
+        available = sum(path.stat().st_size for path in files(paths))
         sitk.ProcessObject.GlobalWarningDisplayOff()
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(paths[0]))
         with quiet_stderr():
-            image = sitk.ReadImage(str(paths[0]))
+            reader.ReadImageInformation()
+            _refuse_bad_header(_header_text(paths[0]), reader.GetSize(), available)
+            image = reader.Execute()
         rank = image.GetDimension()
         if rank not in (2, 3, 4):
             raise UnusableFile(f"the image has {rank} axes", "2 to 4 (x, y, z, t)")
@@ -62,11 +69,7 @@ def files(paths: Sequence[Path]) -> Sequence[Path]:
         UnusableFile: The named file lies outside the header's folder or is missing.
     """
     header = paths[0]
-    with parsing("a MetaImage or NRRD file"), header.open("rb") as file:
-        start = file.read(HEADER_BYTES)
-    if header.suffix.lower() == ".nrrd":
-        start = start.partition(b"\n\n")[0]
-    found = DATA_FILE.search(start)
+    found = DATA_FILE.search(_header_text(header))
     name = found.group(1).decode("utf-8", "replace") if found else "LOCAL"
     if name.upper() == "LOCAL":
         return (header,)
@@ -81,6 +84,31 @@ def files(paths: Sequence[Path]) -> Sequence[Path]:
     if not data.is_file():
         raise UnusableFile("the data file that the header names is missing", "it beside the header")
     return (header, data)
+
+
+def _header_text(header: Path) -> bytes:
+    with parsing("a MetaImage or NRRD file"), header.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+    if header.suffix.lower() == ".nrrd":
+        return start.partition(b"\n\n")[0]
+    return start
+
+
+def _refuse_bad_header(header: bytes, sizes: Sequence[int], available: int) -> None:
+    """Before a voxel is read: ITK allocates what the header claims and mends a bad spacing."""
+    if math.prod(sizes) > available * DEFLATE_MAX_RATIO:
+        raise UnusableFile(
+            f"the file holds {available} bytes",
+            f"enough for its size of {'×'.join(map(str, sizes))}",
+            "Copy it again",
+        )
+    stated = SPACING.search(header)
+    steps = [float(step) for step in stated.group(1).split()] if stated else []
+    bad = [step for step in steps if step <= 0 or math.isinf(step)]
+    if bad:
+        raise UnusableFile(
+            f"the header says voxels of {bad[0]:g} mm", "a positive spacing", "Correct it"
+        )
 
 
 FORMAT = Format(

@@ -18,6 +18,8 @@ from audit.errors import UnusableFile
 from audit.formats.raster import Affine, Format, Raster, no_geometry, parsing
 
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+MAX_FRAME_MS = 60_000.0
+"""A longer period is a wrong unit: milliseconds in a field of seconds."""
 MS_PER_UNIT = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
 
 
@@ -25,12 +27,18 @@ def read(paths: Sequence[Path]) -> Raster:
     """Read one NIfTI file.
 
     An identity affine with unit voxels and no origin counts as unknown spacing; a frame period of
-    exactly 1 s as unknown, since writers leave that where nobody set it.
+    exactly 1 s as unknown, since writers leave that where nobody set it, and so does one beyond a
+    minute, whose unit is wrong.
 
     Raises:
         UnusableFile: It is damaged or of a kind that is no image.
     """
-    with parsing("a NIfTI file"):
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+    from nibabel.wrapstruct import WrapStructError
+
+    own = (HeaderDataError, HeaderTypeError, ImageFileError, WrapStructError)
+    with parsing("a NIfTI file", *own):
         raw = _unpacked(paths[0].read_bytes())
         return _decode(raw)
 
@@ -85,12 +93,11 @@ def _decode(raw: bytes) -> Raster:
         if dtype.names is not None or dtype.kind not in "iuf":
             raise UnusableFile(f"voxels are {dtype}", "one real number a voxel", "Convert it")
         array = np.asanyarray(image.dataobj)
-        affine = np.asarray(image.affine, dtype=np.float64)
-    spatial, temporal = image.header.get_xyzt_units()
-    scale = MM_PER_UNIT.get(spatial, 1.0)
-    affine = np.diag([scale, scale, scale, 1.0]) @ affine
-    placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-    bare = np.allclose(header["pixdim"][1:4], 1.0) and (not placed or no_geometry(affine))
+        spatial, temporal = image.header.get_xyzt_units()
+        scale = MM_PER_UNIT.get(spatial, 1.0)
+        affine = np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
+        placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+        bare = np.allclose(header["pixdim"][1:4], 1.0) and (not placed or no_geometry(affine))
     return Raster(
         array=array.reshape(array.shape + (1,) * (5 - array.ndim)),
         affine=affine,
@@ -142,7 +149,10 @@ def _refuse_bad_sizes(header: Any, available: int) -> None:
 def _frame_ms(step: float, unit: str) -> float | None:
     if unit not in MS_PER_UNIT or not np.isfinite(step) or step <= 0:
         return None
-    return None if unit == "sec" and step == 1.0 else step * MS_PER_UNIT[unit]
+    if unit == "sec" and step == 1.0:  # the default of writers that were told nothing
+        return None
+    period = round(step * MS_PER_UNIT[unit], 6)
+    return period if period <= MAX_FRAME_MS else None
 
 
 @contextmanager

@@ -74,11 +74,12 @@ class Format:
 
 
 @contextmanager
-def parsing(what: str) -> Iterator[None]:
+def parsing(what: str, *more: type[Exception]) -> Iterator[None]:
     """Turn whatever a parser raises on damaged bytes into UnusableFile.
 
     Args:
         what: What was expected, such as ``a NIfTI file``.
+        more: Errors of the parser's own, beside the usual ones.
 
     Raises:
         UnusableFile: The block raised a parser's error.
@@ -95,7 +96,7 @@ def parsing(what: str) -> Iterator[None]:
         raise UnusableFile(
             "the compressed stream is damaged or ends early", what, "Copy the file again"
         ) from error
-    except PARSER_ERRORS as error:
+    except (*PARSER_ERRORS, *more) as error:
         said = " ".join(str(error).split())[:120] or type(error).__name__
         raise UnusableFile(
             f"the file cannot be decoded ({said})", what, "Copy or export it again"
