@@ -147,16 +147,17 @@ def mmd2_standard_error(
     """
     n, m = kernel_xy.shape
     across = _double_centered_square(kernel_xy, diagonal=True)
-    total = 4 * across / (n * m)
+    first, second = 0.0, 4 * across / (n * m)
     for inner, outer, size, other in (
         (kernel_xx, kernel_xy, n, m),
         (kernel_yy, kernel_xy.T, m, n),
     ):
         within = _double_centered_square(inner, diagonal=False)
         witness = (inner.sum(1) - np.diag(inner)) / (size - 1) - outer.mean(1)
-        first = float(witness.var(ddof=1)) - within / (size - 1) - across / other
-        total += 4 * max(first, 0.0) / size + 2 * within / (size * (size - 1))
-    return float(np.sqrt(max(total, 0.0)))
+        first += 4 * (float(witness.var(ddof=1)) - within / (size - 1) - across / other) / size
+        second += 2 * within / (size * (size - 1))
+    # The first order is an unbiased difference and may come out below 0 where it vanishes.
+    return float(np.sqrt(max(first + second, second / 2, 0.0)))
 
 
 def mmd2_se_in_pool(pool: Pool, kernel: Kernel, a: IntArray, b: IntArray) -> StandardError:

@@ -1,0 +1,224 @@
+"""Interval, floor, p-value and power: by simulation with fixed seeds."""
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from audit.errors import NotComputable
+from audit.statistics.frechet import frechet_in_pool
+from audit.statistics.inference import (
+    Inference,
+    effective_clopper_pearson,
+    infer,
+    jackknife,
+    one_by_one,
+    verdict,
+)
+from audit.statistics.manifold import manifold_in_pool
+from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets, mmd2_se_in_pool
+from audit.statistics.pool import Pool, pool_of
+from audit.statistics.scalar import transport
+from audit.statistics.two_sample import (
+    benjamini_hochberg,
+    energy_distance,
+    holm,
+    one_per_subject,
+    permutation_p_value,
+    split_half_floor,
+    wasserstein_1,
+)
+
+FRECHET = one_by_one(lambda pool, a, b: frechet_in_pool(pool, a, b).value)
+
+
+def draw(seed: int, *, n: int = 30, d: int = 6, shift: float = 0.0, scale: float = 1.0) -> Pool:
+    rng = np.random.default_rng([seed, 77])
+    return pool_of(
+        train=rng.normal(size=(2 * n, d)),
+        holdout=rng.normal(size=(n, d)),
+        synthetic=scale * rng.normal(size=(n, d)) + shift,
+    )
+
+
+def kernel_statistic(pool, a, b):
+    return mmd2_of_sets(pool, gaussian_kernel, a, b)
+
+
+def test_frechet_interval_covers_the_expectation_at_this_n() -> None:
+    values, errors = [], []
+    for seed in range(300):
+        pool = draw(seed, n=40, d=8, shift=0.5, scale=1.2)
+        values.append(FRECHET(pool, [pool.holdout], [pool.synthetic])[0])
+        errors.append(jackknife(FRECHET, pool, pool.holdout, pool.synthetic).error)
+    half = t.ppf(0.975, 19) * np.array(errors)
+    assert 0.92 <= np.mean(np.abs(np.array(values) - np.mean(values)) <= half) <= 0.98
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.4, 1.1)])
+def test_kernel_interval_covers_its_truth(shift: float, scale: float) -> None:
+    values, errors = [], []
+    for seed in range(400):
+        pool = draw(seed, n=40, d=8, shift=shift, scale=scale)
+        values.append(kernel_statistic(pool, [pool.holdout], [pool.synthetic])[0])
+        errors.append(mmd2_se_in_pool(pool, gaussian_kernel, pool.holdout, pool.synthetic).error)
+    truth = 0.0 if shift == 0 else np.mean(values)
+    half = t.ppf(0.975, 39) * np.array(errors)
+    assert 0.92 <= np.mean(np.abs(np.array(values) - truth) <= half) <= 0.98
+
+
+def test_rate_interval_covers_the_expected_rate() -> None:
+    precision = one_by_one(lambda pool, a, b: manifold_in_pool(pool, a, b).precision)
+    values, inside = [], []
+    for seed in range(200):
+        pool = draw(seed, n=40, d=4, shift=0.6, scale=1.3)
+        value = precision(pool, [pool.holdout], [pool.synthetic])[0]
+        error = jackknife(precision, pool, pool.holdout, pool.synthetic).error
+        values.append(value)
+        inside.append(effective_clopper_pearson(value, error, 40))
+    mean = np.mean(values)
+    assert np.mean([low <= mean <= high for low, high in inside]) >= 0.92
+
+
+def test_rate_interval_is_open_where_every_case_agrees() -> None:
+    low, high = effective_clopper_pearson(1.0, 0.0, 20)
+    assert high == 1.0
+    assert low == pytest.approx(0.8316, abs=1e-3)
+    assert effective_clopper_pearson(0.0, 0.0, 20)[0] == 0.0
+
+
+@pytest.mark.parametrize("statistic", [FRECHET, kernel_statistic])
+def test_permutation_test_keeps_its_size(statistic) -> None:
+    """5 % ± 2 % of honest cohorts are called different, biased statistic or not."""
+    rejected = 0
+    for seed in range(400):
+        pool = draw(seed, n=15, d=5)
+        both = np.concatenate([pool.holdout, pool.synthetic])
+        rng = np.random.default_rng([seed, 5])
+        orders = [rng.permutation(both) for _ in range(39)]
+        observed = statistic(pool, [pool.holdout], [pool.synthetic])[0]
+        null = statistic(pool, [o[:15] for o in orders], [o[15:] for o in orders])
+        rejected += (1 + np.sum(null >= observed)) / 40 <= 0.05
+    assert 0.03 <= rejected / 400 <= 0.07
+
+
+def test_clusters_are_relabeled_whole_and_keep_the_size() -> None:
+    """Six rows a subject as if independent reject honest cohorts far too often."""
+
+    def gap(a: np.ndarray, b: np.ndarray) -> float:
+        return float(abs(a.mean() - b.mean()))
+
+    naive = clustered = 0
+    subjects = [f"s{k}" for k in range(12) for _ in range(6)]
+    for seed in range(150):
+        rng = np.random.default_rng([seed, 9])
+        a, b = (np.repeat(rng.normal(size=12), 6) + 0.1 * rng.normal(size=72) for _ in range(2))
+        naive += permutation_p_value(gap, a, b, rng=rng, permutations=59).p_value <= 0.05
+        clustered += (
+            permutation_p_value(
+                gap, a, b, rng=rng, subjects_a=subjects, subjects_b=subjects, permutations=59
+            ).p_value
+            <= 0.05
+        )
+    assert naive / 150 > 0.2
+    assert clustered / 150 < 0.11
+
+
+def whole(pool: Pool, **options) -> Inference:
+    return infer(FRECHET, pool, rng=np.random.default_rng(0), permutations=99, splits=40, **options)
+
+
+def test_floor_is_the_honest_value_and_a_shift_stands_above_it() -> None:
+    honest, shifted = whole(draw(1)), whole(draw(1, shift=1.0))
+    assert honest.floor is not None
+    assert honest.floor.low <= honest.estimate.value <= honest.floor.high * 1.5
+    assert shifted.floor is not None
+    assert shifted.estimate.low > shifted.floor.high
+    assert shifted.test.p_value == pytest.approx(0.01)
+    assert shifted.verdict == "differs from real"
+
+
+def test_more_subjects_detect_smaller_shifts() -> None:
+    few, many = whole(draw(2, n=8)), whole(draw(2, n=120))
+    assert many.smallest_shift_sd is not None
+    assert few.smallest_shift_sd is None or few.smallest_shift_sd > many.smallest_shift_sd
+    assert many.smallest_shift_sd <= 0.6
+
+
+def test_too_few_subjects_say_so() -> None:
+    found = whole(draw(3, n=5))
+    assert found.test.p_value > 0.05
+    assert found.verdict == "n too small to say"
+    with pytest.raises(NotComputable, match="at least 4"):
+        whole(draw(3, n=3))
+
+
+def test_silence_is_called_equality_only_with_power() -> None:
+    assert verdict(0.3, 0.5) == "not distinguishable at this n"
+    assert verdict(0.3, None) == "n too small to say"
+    assert verdict(0.04, None) == "differs from real"
+
+
+def test_no_floor_without_twice_n_real_subjects() -> None:
+    rng = np.random.default_rng(4)
+    pool = pool_of(
+        train=rng.normal(size=(3, 2)),
+        holdout=rng.normal(size=(10, 2)),
+        synthetic=rng.normal(size=(10, 2)),
+    )
+    assert whole(pool).floor is None
+    with pytest.raises(NotComputable, match="20 for a floor at n = 10"):
+        split_half_floor(wasserstein_1, np.arange(15.0), n=10, rng=rng)
+
+
+def test_interval_never_leaves_the_possible_values() -> None:
+    assert whole(draw(5), least=0.0).estimate.low >= 0.0
+
+
+def test_split_half_floor_keeps_subjects_on_one_side() -> None:
+    rows = np.repeat(np.arange(20.0), 3)
+    subjects = [f"s{int(v)}" for v in rows]
+    seen = []
+
+    def shared(a: np.ndarray, b: np.ndarray) -> float:
+        seen.append(len(np.intersect1d(a, b)))
+        return 0.0
+
+    floor = split_half_floor(
+        shared, rows, n=10, rng=np.random.default_rng(0), subjects=subjects, repeats=5
+    )
+    assert seen == [0] * 5
+    assert floor.n == 10
+
+
+def test_one_row_of_each_subject() -> None:
+    picks = one_per_subject(["a", "b", "a", "c", "b"], np.random.default_rng(0))
+    assert sorted(["a", "b", "a", "c", "b"][i] for i in picks) == ["a", "b", "c"]
+
+
+def test_wasserstein_and_energy_of_a_shift() -> None:
+    rows = np.random.default_rng(6).normal(size=200)
+    assert wasserstein_1(rows, rows + 2) == pytest.approx(2)
+    assert energy_distance(rows, rows) == pytest.approx(0, abs=1e-12)
+    # Two points each: 2 * 3 - 0 - 0.
+    assert energy_distance([[0.0, 0.0]], [[3.0, 0.0]]) == pytest.approx(6)
+    with pytest.raises(NotComputable, match="empty"):
+        wasserstein_1([], rows)
+
+
+def test_transport_of_pool_is_scipys() -> None:
+    rng = np.random.default_rng(7)
+    pool = pool_of(
+        train=np.zeros((0, 1)),
+        holdout=rng.normal(size=(30, 1)),
+        synthetic=rng.gamma(2, size=(30, 1)),
+    )
+    real, synthetic = (pool.rows[p, 0] for p in (pool.holdout, pool.synthetic))
+    assert transport(pool, pool.holdout, pool.synthetic) == pytest.approx(
+        wasserstein_1(real, synthetic)
+    )
+
+
+def test_holm_and_benjamini_hochberg_are_the_textbook_values() -> None:
+    p = [0.01, 0.04, 0.03, 0.005]
+    assert np.allclose(holm(p), [0.03, 0.06, 0.06, 0.02])
+    assert np.allclose(benjamini_hochberg(p), [0.02, 0.04, 0.04, 0.02])
