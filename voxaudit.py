@@ -363,18 +363,20 @@ def _demo_command(
 
 def main() -> None:
     """Entry point of the console script."""
-    import click
+    # Newer Typer ships its own copy of click: find the base of its usage errors by name.
+    usage_error: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
     def command() -> int:
         try:
             outcome = build_app()(standalone_mode=False)
-        except click.exceptions.Exit as exit_:
+        except typer.Exit as exit_:
             return exit_.exit_code
-        except click.ClickException as error:
-            sys.stderr.write(f"voxaudit: {error.format_message()} See `voxaudit --help`.\n")
-            return 2
-        except click.Abort:
+        except typer.Abort:
             return 130
+        except usage_error as error:
+            text = " ".join(error.format_message().split())
+            sys.stderr.write(f"voxaudit: {text} See `voxaudit --help`.\n")
+            return 2
         return outcome if isinstance(outcome, int) else 0
 
     sys.exit(guarded(command))

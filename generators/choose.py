@@ -59,7 +59,7 @@ def choose(
     from generators.recipe import Recipe, merged, parse, recipe_tree
 
     if not issubclass(model, LatentGenerator):
-        return model(**(params or {}))  # type: ignore[no-any-return]
+        return model(**(params or {}))
 
     tree = merged(recipe_tree(preset or f"{kind}-tiny"), params or {})
     return model(parse(Recipe, tree, "the recipe"))
