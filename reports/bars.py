@@ -1,17 +1,17 @@
 """Small inline drawings of a value, its interval and what it is read against; plain SVG."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from audit.result import Finding, Verdict
 
 WIDTH, HEIGHT, PAD = 180, 22, 6
 
 
-def finding_bar(finding: Finding, scale: tuple[float, float]) -> str:
+def finding_bar(finding: Finding) -> str:
     """Interval as a line, value as a dot, the real-against-real range as a band."""
     if finding.value is None:
         return ""
-    x = _mapper(scale)
+    x = _Map(*scale_of(finding))
     floor = finding.reference.get("real_vs_real")
     low = finding.reference.get("real_vs_real_low")
     high = finding.reference.get("real_vs_real_high")
@@ -27,16 +27,11 @@ def finding_bar(finding: Finding, scale: tuple[float, float]) -> str:
     return _svg(parts, "value, interval and real-against-real range")
 
 
-def scale_of(findings: Iterable[Finding]) -> tuple[float, float]:
-    """Common axis of several findings in one unit."""
-    numbers = [
-        v
-        for f in findings
-        for v in (f.value, f.low, f.high, f.reference.get("real_vs_real"),
-                  f.reference.get("real_vs_real_high"), f.reference.get("ceiling"))
-        if v is not None
-    ]  # fmt: skip
-    return _padded(numbers)
+def scale_of(f: Finding) -> tuple[float, float]:
+    """Axis of one finding; two feature networks never share one."""
+    names = ("real_vs_real", "real_vs_real_low", "real_vs_real_high", "ceiling")
+    numbers = [f.value, f.low, f.high, *(f.reference.get(name) for name in names)]
+    return _padded([v for v in numbers if v is not None])
 
 
 def verdict_bar(verdict: Verdict) -> str:
@@ -46,7 +41,7 @@ def verdict_bar(verdict: Verdict) -> str:
     worse_above = _worse_above(verdict)
     numbers = [verdict.value, verdict.low, verdict.high, verdict.threshold, verdict.baseline]
     scale = _padded([v for v in numbers if v is not None])
-    x = _mapper(scale)
+    x = _Map(*scale)
     edge = x(verdict.threshold)
     forbidden = (edge, WIDTH) if worse_above else (0, edge)
     parts = [_band(forbidden[0], forbidden[1], "forbidden"), _tick(edge, "limit-tick")]
@@ -66,10 +61,6 @@ def _padded(numbers: Sequence[float]) -> tuple[float, float]:
     low, high = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
     span = (high - low) or abs(high) or 1.0
     return low - 0.12 * span, high + 0.12 * span
-
-
-def _mapper(scale: tuple[float, float]) -> "_Map":
-    return _Map(*scale)
 
 
 class _Map:

@@ -16,14 +16,6 @@ ORDER = (
     "fidelity", "diversity", "adherence", "cardiac", "memorization", "anatomy", "footprint",
     "utility",
 )  # fmt: skip
-HEADLINE = {
-    "fidelity": ("kernel_distance", "frechet_distance"),
-    "diversity": ("coverage", "recall", "vendi_score"),
-    "adherence": ("dice",),
-    "cardiac": ("ejection_fraction",),
-    "memorization": ("copy_rate",),
-    "footprint": ("carbon_per_volume", "emissions_per_volume", "energy_per_volume"),
-}
 FOLD = 12
 KINDS = {
     "PASSED": "good", "HELD": "good", "IMPROVED": "good", "SUSPECT": "open", "UNDERPOWERED": "open",
@@ -46,7 +38,7 @@ def section(name: str, material: Material) -> dict[str, Any]:
         "anchor": name,
         "title": words.section_title(name),
         "question": words.section_question(name),
-        "rows": _rows(sorted(done, key=lambda f: _rank(name, f))),
+        "rows": _rows(sorted(done, key=words.rank)),
         "fold": FOLD,
         "notes": [],
         "tables": tables_of(name, material),
@@ -81,7 +73,7 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
 def leading(name: str, result: AuditResult) -> Finding | None:
     """The finding that speaks for a section: its named metric, else its first number."""
     done = [f for f in result.findings if f.section == name and f.status == "ok"]
-    for metric in HEADLINE.get(name, ()):
+    for metric in words.HEADLINE.get(name, ()):
         fits = [f for f in done if f.name == f"{name}.{metric}"]
         if fits:
             return next((f for f in fits if f.variant in ("ssl3d", "pooled", "lv")), fits[0])
@@ -198,10 +190,6 @@ def checklist(result: AuditResult) -> list[tuple[str, str]]:
 
 
 def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    scales = {
-        name: bars.scale_of([f for f in findings if f.name == name])
-        for name in {f.name for f in findings}
-    }
     return [
         {
             "name": words.label(f),
@@ -209,7 +197,7 @@ def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
             "value": words.number(f.value),
             "unit": f.unit,
             "interval": words.interval(f),
-            "bar": Markup(bars.finding_bar(f, scales[f.name])),
+            "bar": Markup(bars.finding_bar(f)),
             "floor": words.floor_text(f),
             "test": _test(f),
             "better": words.ARROWS[f.better],
@@ -245,12 +233,6 @@ def _test(finding: Finding) -> str:
     parts = [f"p = {words.number(finding.p_value, 2)}"] if finding.p_value is not None else []
     verdict = finding.params.get("verdict")
     return "; ".join([*parts, *([verdict] if isinstance(verdict, str) else [])])
-
-
-def _rank(name: str, finding: Finding) -> int:
-    """Leading metrics of a section first; the rest keep their order."""
-    leading_names = [f"{name}.{metric}" for metric in HEADLINE.get(name, ())]
-    return leading_names.index(finding.name) if finding.name in leading_names else 99
 
 
 def _where(name: str, present: set[str]) -> str:

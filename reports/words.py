@@ -15,6 +15,15 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "footprint": ("CO₂ and cost", "What did each phase cost?"),
 }
 
+HEADLINE = {
+    "fidelity": ("kernel_distance", "frechet_distance"),
+    "diversity": ("coverage", "recall", "vendi_score"),
+    "adherence": ("dice",),
+    "cardiac": ("ejection_fraction",),
+    "memorization": ("copy_rate",),
+    "footprint": ("carbon_per_volume", "emissions_per_volume", "energy_per_volume"),
+}
+
 _SHORT = {
     "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",
     "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "ssl3d": "ssl3d", "msssim": "MS-SSIM",
@@ -75,7 +84,7 @@ def floor_text(finding: Finding) -> str:
     parts = []
     for key, name in _REFERENCES.items():
         value = ref.get(key)
-        if value is not None:
+        if value is not None and (key != "null" or finding.section == "memorization"):
             ends = (ref.get(f"{key}_low"), ref.get(f"{key}_high"))
             span = f" [{number(ends[0])}, {number(ends[1])}]" if None not in ends else ""
             parts.append(f"{name} {number(value)}{span}")
@@ -118,3 +127,11 @@ def outcome(result: AuditResult) -> tuple[str, str]:
         3: ("NO DECISION", "open"),
         4: ("BROKEN", "bad"),
     }[code]
+
+
+def rank(finding: Finding) -> int:
+    """Leading metrics of a section first, breakdowns by class last, the rest as they came."""
+    names = [f"{finding.section}.{metric}" for metric in HEADLINE.get(finding.section, ())]
+    if finding.name in names:
+        return names.index(finding.name)
+    return 99 if "/" in finding.variant or finding.name.endswith("_per_phase") else 50

@@ -104,33 +104,64 @@ def rain(ax: "Axes", rows: Sequence[tuple[str, Sequence[float], str]], seed: int
 
 
 def forest_picture(findings: Sequence[Finding], *, key: str, title: str) -> Picture | None:
-    """Interval of every variant of some metrics with its real-against-real floor.
+    """All numbers of a section on one axis: their excess over real against real.
+
+    Zero is the floor, one the end of its range on the bad side; so metrics of different units and
+    feature networks stand side by side without being mixed.
 
     Args:
-        findings: Computed findings; metrics with different units get their own panel.
+        findings: Computed findings; those without a floor and its range are left out.
         key: Of the picture.
         title: Of the picture.
     """
-    names = list(dict.fromkeys(f.name for f in findings))[:8]
-    if not names:
+    rows = [(f, scaled) for f in findings if (scaled := excess(f)) is not None][:26]
+    if len(rows) < 2:
         return None
-    groups = [[f for f in findings if f.name == name] for name in names]
-    heights = [0.34 * len(g) + 0.62 for g in groups]
-    figure, axes = canvas(len(groups), 1, height_in=sum(heights) + 0.3, ratios=heights)
-    for ax, group in zip(axes, groups, strict=True):
-        _forest_panel(ax, group)
-    handles = _forest_handles()
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False,
-                  fontsize=8, labelcolor=INK)  # fmt: skip
+    figure, (ax,) = canvas(height_in=0.24 * len(rows) + 0.9)
+    ax.axvspan(-1, 1, color=FLOOR, alpha=0.18, linewidth=0)
+    ax.axvline(0, color=FLOOR, linewidth=1.4)
+    for i, (_, (value, low, high)) in enumerate(reversed(rows)):
+        ax.plot([low, high], [i, i], color=INK, linewidth=1.3)
+        ax.plot([value], [i], marker="o", markersize=4.5, color=SYNTHETIC)
+    ax.set_xscale("symlog", linthresh=2)
+    ticks = [t for t in (-100, -10, -2, -1, 0, 1, 2, 10, 100, 1000) if _inside(ax, t)]
+    ax.set_xticks(ticks, [str(t) for t in ticks], minor=False)
+    ax.set_xticks([], minor=True)
+    ax.set_yticks(range(len(rows)), [label(f) for f, _ in reversed(rows)])
+    ax.tick_params(axis="y", length=0, colors=INK, labelsize=7.5)
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel("worse than real against real  →  (1 = end of its range)")
     return picture(
         figure,
         key=key,
         title=title,
-        look_for="An interval that touches the green band is no worse than real against real at "
-        "this sample size.",
-        n=f"{max(f.n for f in findings)} subjects",
-        data=finding_columns([f for g in groups for f in g]),
-    )
+        look_for="Inside the green band the synthetic cohort is no further from the hold-out than "
+        "real cohorts of this size are from each other.",
+        n=f"{max(f.n for f, _ in rows)} subjects",
+        data=finding_columns([f for f, _ in rows])
+        | {"excess": [v[0] for _, v in rows], "excess_low": [v[1] for _, v in rows],
+           "excess_high": [v[2] for _, v in rows]},
+    )  # fmt: skip
+
+
+def excess(finding: Finding) -> tuple[float, float, float] | None:
+    """Value and interval in units of the floor's range on the bad side; bad is positive."""
+    floor = finding.reference.get("real_vs_real")
+    edge_name = "real_vs_real_low" if finding.better == "higher" else "real_vs_real_high"
+    edge = finding.reference.get(edge_name)
+    numbers = (finding.value, finding.low, finding.high)
+    if floor is None or edge is None or edge == floor or None in numbers:
+        return None
+    if finding.better == "none":
+        return None
+    scaled = [(v - floor) / (edge - floor) for v in numbers if v is not None]
+    return scaled[0], min(scaled[1:]), max(scaled[1:])
+
+
+def _inside(ax: "Axes", tick: float) -> bool:
+    low, high = ax.get_xlim()
+    return low <= tick <= high
 
 
 def finding_columns(findings: Sequence[Finding]) -> dict[str, list[Any]]:
@@ -162,7 +193,9 @@ def _series_picture(finding: Finding, series: Mapping[str, Sequence[float]]) -> 
     figure, (ax,) = canvas(height_in=2.7)
     names = list(series)
     curve = (
-        len({len(v) for v in series.values()}) == 1 and len(names) > 1 and _rises(series[names[0]])
+        len({len(v) for v in series.values()}) == 1
+        and len(names) > 1
+        and _monotone(series[names[0]])
     )
     if curve:
         for name, color in zip(names[1:], CYCLE * 3, strict=False):
@@ -226,42 +259,10 @@ def _counts(material: Material, column: str) -> str:
     return ", ".join(f"{len(v)} {ROLE_NAMES[role]}" for role, v in values.items())
 
 
-def _forest_panel(ax: "Axes", group: Sequence[Finding]) -> None:
-    for i, finding in enumerate(reversed(group)):
-        low = finding.reference.get("real_vs_real_low")
-        high = finding.reference.get("real_vs_real_high")
-        floor = finding.reference.get("real_vs_real")
-        if low is not None and high is not None:
-            ax.fill_betweenx([i - 0.36, i + 0.36], low, high, color=FLOOR, alpha=0.25, linewidth=0)
-        if floor is not None:
-            ax.plot([floor, floor], [i - 0.36, i + 0.36], color=FLOOR, linewidth=1.6)
-        if finding.low is not None and finding.high is not None:
-            ax.plot([finding.low, finding.high], [i, i], color=INK, linewidth=1.5)
-        ax.plot([finding.value or 0.0], [i], marker="o", markersize=5, color=SYNTHETIC)
-    ax.set_yticks(range(len(group)), [f.variant or "value" for f in reversed(group)])
-    ax.tick_params(axis="y", length=0, colors=INK)
-    ax.set_ylim(-0.6, len(group) - 0.4)
-    ax.locator_params(axis="x", nbins=5)
-    ax.spines["left"].set_visible(False)
-    arrow = {"lower": " (lower is better)", "higher": " (higher is better)"}
-    ax.set_title(human(group[0].name.split(".", 1)[-1]) + arrow.get(group[0].better, ""))
-
-
-def _forest_handles() -> list[Any]:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    return [
-        Line2D([], [], color=INK, marker="o", markerfacecolor=SYNTHETIC, markeredgecolor=SYNTHETIC,
-               linewidth=1.5, label="synthetic, with interval"),
-        Line2D([], [], color=FLOOR, linewidth=1.6, label="real against real"),
-        Patch(color=FLOOR, alpha=0.25, label="its range"),
-    ]  # fmt: skip
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _rises(values: Sequence[float]) -> bool:
-    return all(b > a for a, b in itertools.pairwise(values))
+def _monotone(values: Sequence[float]) -> bool:
+    steps = [b - a for a, b in itertools.pairwise(values)]
+    return all(s > 0 for s in steps) or all(s < 0 for s in steps)

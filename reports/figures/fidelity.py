@@ -7,7 +7,7 @@ from reports.figure import FLOOR, HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture,
 from reports.figure import picture as wrap
 from reports.figures.common import density, forest_picture, series_pictures
 from reports.material import Material
-from reports.words import human, label, number
+from reports.words import human, label, number, rank
 
 KNOWN = ("null", "floor", "bias_n", "bias_line", "values_real", "values_synthetic")
 
@@ -20,20 +20,24 @@ def draw(material: Material) -> Iterator[Picture]:
 def draw_section(section: str, material: Material) -> Iterator[Picture]:
     """The same figures for diversity, which rests on the same features."""
     done = [f for f in material.findings(section) if f.status == "ok"]
-    several = [f for f in done if sum(g.name == f.name for g in done) > 1]
-    forest = forest_picture(several, key=f"{section}-forest", title="By feature network")
+    done.sort(key=rank)
+    whole = [f for f in done if "/" not in f.variant]
+    forest = forest_picture(whole, key=f"{section}-forest", title="Against real, all at a glance")
     if forest is not None:
         yield forest
     lines = [f for f in done if f.series.get("bias_n")]
     if lines:
         yield _against_n(lines)
-    permuted = [f for f in done if len(f.series.get("null", ())) > 9 and f.value is not None]
+    permuted = [f for f in whole if len(f.series.get("null", ())) > 9 and f.value is not None]
     if permuted:
-        yield _permutation(permuted[:9], section)
+        yield _permutation(permuted[:8], section)
     valued = [f for f in done if f.series.get("values_real") and f.series.get("values_synthetic")]
     for start in range(0, len(valued), 6):
         yield _values(valued[start : start + 6], section, start)
-    yield from series_pictures(done, skip=KNOWN)
+    spectra = [f for f in done if f.series.get("log_power_db_real")]
+    if spectra:
+        yield _spectra(spectra)
+    yield from series_pictures([f for f in done if f not in spectra], skip=KNOWN)
 
 
 def _against_n(findings: Sequence[Finding]) -> Picture:
@@ -48,6 +52,10 @@ def _against_n(findings: Sequence[Finding]) -> Picture:
             ax.plot([finding.n] * 2, [finding.low, finding.high], color=color, linewidth=1.6)
         data |= {f"{name}.n": finding.series["bias_n"], f"{name}.line": finding.series["bias_line"]}
         data |= {f"{name}.value": [finding.value or 0.0]}
+    ax.set_xscale("log")
+    ax.set_xticks([10, 30, 100, 300, 1000, 3000], ["10", "30", "100", "300", "1000", "3000"])
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(max(2, 0.6 * min(f.n for f in findings)), 4000)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("volumes on each side")
     ax.set_ylabel("Fréchet distance")
@@ -60,6 +68,33 @@ def _against_n(findings: Sequence[Finding]) -> Picture:
         look_for="Two samples of one distribution already lie on the dashed line: only what is "
         "above it says something about the generator.",
         n=", ".join(f"{f.variant or f.name}: n = {f.n}" for f in findings),
+        data=data,
+    )
+
+
+def _spectra(findings: Sequence[Finding]) -> Picture:
+    across = 2 if len(findings) > 1 else 1
+    down = -(-len(findings) // across)
+    figure, axes = canvas(down, across, height_in=1.8 * down + 0.3)
+    data: dict[str, list[float]] = {}
+    for ax, finding in zip(axes, findings, strict=False):
+        for role, color in (("real", HOLDOUT), ("synthetic", SYNTHETIC)):
+            power = finding.series[f"log_power_db_{role}"]
+            frequency = [0.5 * i / max(len(power) - 1, 1) for i in range(len(power))]
+            ax.plot(frequency, power, color=color, linewidth=1.4, label=role)
+            data |= {f"{finding.variant}.{role}_db": power}
+        ax.set_title(f"along {finding.variant}", fontsize=8)
+        ax.set_xlabel("cycles per voxel", fontsize=7.5)
+        ax.set_ylabel("dB", fontsize=7.5)
+    for ax in axes[len(findings) :]:
+        ax.set_visible(False)
+    legend(axes[0])
+    return wrap(
+        figure,
+        key="power-spectra",
+        title="Power spectrum along each axis",
+        look_for="An orange line that falls away at the right is blur; one that stays up is noise.",
+        n=f"{findings[0].n} subjects",
         data=data,
     )
 

@@ -125,14 +125,14 @@
     const script = document.createElement("script");
     script.textContent = await new Response(packed).text();
     document.head.append(script);
-    const made = new window.niivue.Niivue({logLevel: "error", crosshairWidth: 0.4, show3Dcrosshair: true, backColor: [0, 0, 0, 1]});
+    const made = new window.niivue.Niivue({logLevel: "error", crosshairWidth: 0.4, isRadiologicalConvention: true, show3Dcrosshair: true, backColor: [0, 0, 0, 1]});
     await made.attachToCanvas(canvas);
     return made;
   }
 
   function volumeViewer() {
     const button = document.getElementById("open-niivue"), select = document.getElementById("niivue-case");
-    const box = document.getElementById("niivue"), note = document.getElementById("niivue-note");
+    const box = document.getElementById("volume-viewer"), note = document.getElementById("niivue-note");
     if (!button) return;
     const show = async () => {
       note.textContent = "opening…";

@@ -66,8 +66,8 @@ def test_the_volume_viewer_opens_on_request(page, report):
     page.open(report)
     assert page.eval("typeof window.niivue") == "undefined"
     page.eval("document.getElementById('open-niivue').click()")
-    page.wait("document.getElementById('niivue').dataset.open === 'true'")
-    assert page.eval("document.querySelector('#niivue canvas').clientHeight") > 300
+    page.wait("document.getElementById('volume-viewer').dataset.open === 'true'")
+    assert page.eval("document.querySelector('#volume-viewer canvas').clientHeight") > 300
     assert page.problems == []
 
 
