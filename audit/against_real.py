@@ -13,6 +13,7 @@ import numpy.typing as npt
 from audit.cohort import Cohort
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.estimate import Estimate, bootstrap_by_subject, proportion
 from audit.metric import Measurement, Outcome
 from audit.pseudonym import pseudonym
 from audit.statistics.marginal import LEVELS, Marginal, compare_marginals, marginal_floor
@@ -102,6 +103,15 @@ def role_maps(comparison: Comparison, role: str) -> "Sequence[LabelMap | NotComp
     if not len(comparison.cohort_or_empty(role)):
         return ()
     return labels.segmented.get(role, labels.maps[role])
+
+
+def rate_by_subject(
+    hits: Sequence[bool], subjects: Sequence[str], rng: np.random.Generator
+) -> Estimate:
+    """Share of cases: Clopper-Pearson where each is its own subject, else resampled by subject."""
+    if len(set(subjects)) == len(hits):
+        return proportion(sum(map(bool, hits)), len(hits))
+    return bootstrap_by_subject(np.mean, hits, subjects, rng=rng)
 
 
 def labels_params(comparison: Comparison) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 Everything here needs labels on every frame. Slopes and depths are taken around the closed cycle.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -58,6 +60,7 @@ def self_consistency(cycle: Cycle, labels: LabelMap) -> dict[str, Value]:
     - ``contractions``: minima of the LV curve deeper than a fifth of its stroke.
     - ``slice_jump_percent``: mean shift of the LV's center from slice to slice at ED, about the
       straight line through its neighbors, over the LV's mean radius.
+    - ``frame_jump_percent``: the same of the whole LV's center from frame to frame.
     """
     return {
         "sv_mismatch_percent": value_of(lambda: _mismatch(cycle)),
@@ -66,6 +69,7 @@ def self_consistency(cycle: Cycle, labels: LabelMap) -> dict[str, Value]:
         "reversal_percent": value_of(lambda: 50 * (_sweeps(_course(cycle)) - 2)),
         "contractions": value_of(lambda: float(_contractions(_course(cycle)))),
         "slice_jump_percent": value_of(lambda: _slice_jump(cycle, labels)),
+        "frame_jump_percent": value_of(lambda: _frame_jump(cycle, labels)),
     }
 
 
@@ -128,12 +132,24 @@ def _contractions(curve: FloatArray) -> int:
 
 
 def _slice_jump(cycle: Cycle, labels: LabelMap) -> float:
-    frame = labels.mask("lv")[cycle.frames[cycle.ed]]
+    frame = labels.array[cycle.frames[cycle.ed]] == labels.names["lv"]
     slices = np.flatnonzero(frame.any(axis=(1, 2)))
     if len(slices) < 3:
         raise NotComputable(f"the lv lies in {len(slices)} slices", "at least three")
+    return _off_line([frame[z] for z in slices], labels)
+
+
+def _frame_jump(cycle: Cycle, labels: LabelMap) -> float:
+    _course(cycle)
+    lv = labels.array == labels.names["lv"]
+    shadows = [frame.any(axis=0) for frame in lv]
+    return _off_line([shadows[-1], *shadows, shadows[0]], labels)
+
+
+def _off_line(masks: Sequence[npt.NDArray[np.bool_]], labels: LabelMap) -> float:
+    """Mean distance of centers (y, x) to the middle of their neighbors', in % of the radius."""
     in_plane = np.asarray(labels.spacing_mm[1:])
-    centers = np.array([np.argwhere(frame[z]).mean(axis=0) * in_plane for z in slices])
-    radius = np.sqrt(np.count_nonzero(frame) / len(slices) * in_plane.prod() / np.pi)
+    centers = np.array([np.argwhere(m).mean(axis=0) * in_plane for m in masks])
+    radius = np.sqrt(np.mean([np.count_nonzero(m) for m in masks]) * in_plane.prod() / np.pi)
     off_line = centers[1:-1] - (centers[:-2] + centers[2:]) / 2
     return float(100 * np.linalg.norm(off_line, axis=1).mean() / radius)

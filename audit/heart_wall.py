@@ -8,7 +8,7 @@ voxel because areas are counted instead of edges.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -39,11 +39,17 @@ def wall_quantities(cycle: Cycle, labels: LabelMap) -> dict[str, Value]:
     References:
         Cerqueira et al. 2002, doi 10.1161/hc0402.102975.
     """
+    ring = cache(partial(_ring, labels))
+    segments = cache(partial(_segments, labels))
     quantities: dict[str, Value] = {}
     for k, name in enumerate(["", *(f"_aha{k + 1:02d}" for k in range(SEGMENTS))]):
-        make = partial(_ring, labels) if k == 0 else partial(_segment, labels, k - 1)
-        quantities[f"wall_thickness{name}_mm"] = value_of(partial(_in_mm, make, cycle, labels))
-        quantities[f"wall_thickening{name}_percent"] = value_of(partial(_gain, make, cycle))
+
+        def thickness(position: int, k: int = k) -> float:
+            frame = cycle.frames[position]
+            return ring(frame) if k == 0 else float(segments(frame)[k - 1])
+
+        quantities[f"wall_thickness{name}_mm"] = value_of(partial(_in_mm, thickness, cycle, labels))
+        quantities[f"wall_thickening{name}_percent"] = value_of(partial(_gain, thickness, cycle))
     return quantities
 
 
@@ -55,11 +61,11 @@ def sector_thickness(cavity: float, wall: float, angle: float) -> float:
 def _in_mm(make: Callable[[int], float], cycle: Cycle, labels: LabelMap) -> float:
     if not labels.spacing_known:
         raise NotComputable("spacing is unknown", "a voxel size in mm")
-    return make(cycle.frames[cycle.ed])
+    return make(cycle.ed)
 
 
 def _gain(make: Callable[[int], float], cycle: Cycle) -> float:
-    relaxed, contracted = make(cycle.frames[cycle.ed]), make(cycle.frames[cycle.es])
+    relaxed, contracted = make(cycle.ed), make(cycle.es)
     if relaxed == 0:
         raise NotComputable("the wall has no thickness at end-diastole", "a wall")
     return 100 * (contracted - relaxed) / relaxed
@@ -73,30 +79,37 @@ def _ring(labels: LabelMap, frame: int) -> float:
     return float(np.mean([sector_thickness(c * pixel, w * pixel, 2 * np.pi) for c, w in areas]))
 
 
-def _segment(labels: LabelMap, segment: int, frame: int) -> float:
-    """Mean thickness of one segment over the slices of its third."""
-    third = 0 if segment < 6 else 1 if segment < 12 else 2
-    slices = _from_base(_slices(labels, frame))
-    chosen = [slices[i] for i in np.array_split(np.arange(len(slices)), 3)[third]]
-    septum = _septal_angle(labels, frame)
+def _segments(labels: LabelMap, frame: int) -> FloatArray:
+    """Mean thickness of the 16 segments, each over the slices of its third."""
+    slices, septum = _from_base(_slices(labels, frame)), _septal_angle(labels, frame)
+    thirds = np.array_split(np.arange(len(slices)), 3)
+    found = []
+    for third, walls in zip(thirds, (SIXTHS, SIXTHS, QUARTERS), strict=True):
+        by_slice = [_sectors(slices[i], labels, septum, walls) for i in third]
+        found.append(np.mean(by_slice, axis=0))
+    return np.concatenate(found)
+
+
+def _sectors(
+    slice_: tuple[Mask, Mask], labels: LabelMap, septum: float, walls: tuple[int, ...]
+) -> FloatArray:
+    """Thickness of each wall of one slice, in the segments' order."""
+    sectors, start = len(walls), -np.pi if len(walls) == 6 else -0.75 * np.pi
     pixel = float(np.prod(labels.spacing_mm[1:]))
-    sectors, walls = (6, SIXTHS) if third < 2 else (4, QUARTERS)
-    start = -np.pi if third < 2 else -0.75 * np.pi
-    wanted = walls.index(segment - 6 * third)
-    thickness = []
-    for cavity, wall in chosen:
-        turned = (_angles(cavity, labels, septum) - start) % (2 * np.pi)
-        inside = (turned * sectors / (2 * np.pi)).astype(int) == wanted
-        areas = ((cavity & inside).sum() * pixel, (wall & inside).sum() * pixel)
-        thickness.append(sector_thickness(*areas, 2 * np.pi / sectors))
-    return float(np.mean(thickness))
+    turned = (_angles(slice_[0], labels, septum) - start) % (2 * np.pi)
+    sector = np.minimum((turned * sectors / (2 * np.pi)).astype(int), sectors - 1)
+    areas = [np.bincount(sector[m], minlength=sectors) * pixel for m in slice_]
+    thickness = np.zeros(sectors)
+    for place, segment in enumerate(walls):
+        thickness[segment] = sector_thickness(areas[0][place], areas[1][place], 2 * np.pi / sectors)
+    return thickness
 
 
 def _slices(labels: LabelMap, frame: int) -> list[tuple[Mask, Mask]]:
     """Cavity and wall (y, x) of every slice that shows both."""
     if "myocardium" not in labels.names:
         raise NotComputable("the label map has no myocardium", "one")
-    cavity, wall = labels.mask("lv")[frame], labels.mask("myocardium")[frame]
+    cavity, wall = _mask(labels, "lv", frame), _mask(labels, "myocardium", frame)
     both = np.flatnonzero(cavity.any(axis=(1, 2)) & wall.any(axis=(1, 2)))
     if len(both) < 3:
         raise NotComputable(
@@ -114,10 +127,10 @@ def _from_base(slices: list[tuple[Mask, Mask]]) -> list[tuple[Mask, Mask]]:
 
 def _septal_angle(labels: LabelMap, frame: int) -> float:
     """Direction from the left to the right ventricle in the plane, rad."""
-    if "rv" not in labels.names or not labels.mask("rv")[frame].any():
+    if "rv" not in labels.names or not _mask(labels, "rv", frame).any():
         raise NotComputable("the right ventricle is missing", "one, to tell where the septum is")
     left, right = (
-        np.argwhere(labels.mask(s)[frame].any(axis=0)).mean(axis=0) * labels.spacing_mm[1:]
+        np.argwhere(_mask(labels, s, frame).any(axis=0)).mean(axis=0) * labels.spacing_mm[1:]
         for s in ("lv", "rv")
     )
     y, x = right - left
@@ -134,3 +147,8 @@ def _angles(cavity: Mask, labels: LabelMap, septum: float) -> FloatArray:
     turned = np.arctan2(y[:, None], x[None, :]) - septum
     # A quarter turn from the septum leads to +y (anterior) only where the septum faces +x.
     return turned if np.cos(septum) >= 0 else -turned
+
+
+def _mask(labels: LabelMap, structure: str, frame: int) -> Mask:
+    """Voxels (z, y, x) of one structure in one frame."""
+    return np.asarray(labels.array[frame] == labels.names[structure])

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from audit.against_real import labels_params
+from audit.against_real import labels_params, rate_by_subject
 from audit.comparison import Comparison
-from audit.estimate import bootstrap_by_subject, proportion
 from audit.metric import Measurement, Metric, Outcome
 from audit.requested_masks import Adherence, Mask, measure_adherence
 
@@ -37,11 +36,7 @@ def _any(asked: Mask, missing: Mask) -> tuple[Mask, Mask]:
 
 def _rate(table: Adherence, asked: Mask, missing: Mask, rng: np.random.Generator) -> Measurement:
     subjects = [s for s, a in zip(table.subjects, asked, strict=True) if a]
-    estimate = (
-        proportion(int(missing[asked].sum()), len(subjects))
-        if len(set(subjects)) == len(subjects)
-        else bootstrap_by_subject(np.mean, missing[asked], subjects, rng=rng)
-    )
+    estimate = rate_by_subject(missing[asked].tolist(), subjects, rng)
     return Measurement(estimate=estimate, reference={"real_vs_real": 0.0})
 
 

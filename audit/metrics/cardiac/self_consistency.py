@@ -1,9 +1,9 @@
 """What a heart must agree on with itself, against how well real hearts do.
 
 Stroke volumes of the two ventricles, the myocardium's volume over the cycle, the first frame with
-the last, one sweep down and one up, the center from slice to slice; all in percent (see
-``cine_course.self_consistency``). The value is the Wasserstein-1 distance to the real distribution,
-since real hearts and real segmentations are not perfect either.
+the last, one sweep down and one up, the center from slice to slice and from frame to frame; all in
+percent (see ``cine_course.self_consistency``). The value is the Wasserstein-1 distance to the real
+distribution, since real hearts and real segmentations are not perfect either.
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ QUANTITIES = {
     "closure": "closure_percent",
     "reversal": "reversal_percent",
     "slices": "slice_jump_percent",
+    "frames": "frame_jump_percent",
 }
 
 
