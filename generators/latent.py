@@ -161,6 +161,13 @@ class LatentModel(nn.Module):
                 f"{wanted}, as the adapter was trained with",
                 "Give one channel for each of its condition_keys, in that order",
             )
+        image = tuple(n * f for n, f in zip(grid, self.stage1.factor, strict=True))
+        if self.adapter.resizes and tuple(condition.shape[2:]) != image:
+            raise BadInput(
+                f"a mask on a grid of {tuple(condition.shape[2:])}",
+                f"{image}, the image grid of this latent",
+                "Resample, crop or pad the masks as the images",
+            )
         dtype = next(self.adapter.parameters()).dtype
         features = tiled(
             self.adapter.embedder,

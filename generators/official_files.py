@@ -1,6 +1,7 @@
 """Reads the files of others: YAML with strict keys, checkpoints without executing anything."""
 
 import pickle
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,9 @@ def _load_tensors(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UnusableFile(f"'{file.name}' does not exist", "a .pth checkpoint")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of another pickle protocol, which is refused below
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error) or "GLOBAL" in str(error) or "Unsupported" in str(error):
             raise UnusableFile(

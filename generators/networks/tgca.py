@@ -77,6 +77,8 @@ class TGCA(nn.Module):
         grid: Tokens per axis of the base.
     """
 
+    resizes = True  # whether masks of any size are brought to the latent's grid
+
     def __init__(
         self, config: TGCAConfig, *, depth: int, hidden: int, grid: tuple[int, ...]
     ) -> None:

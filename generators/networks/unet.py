@@ -167,6 +167,8 @@ class UNet(nn.Module):
 class ControlNet(nn.Module):
     """Residuals for a U-Net from a mask; the mask's embedding is computed apart, once."""
 
+    resizes = False  # whether masks of any size are brought to the latent's grid
+
     def __init__(self, config: ControlNetConfig) -> None:
         super().__init__()
         self.config = config
