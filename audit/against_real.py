@@ -29,7 +29,7 @@ Value = float | NotComputable
 
 ROLES = ("train", "holdout", "synthetic")
 MAX_UNDEFINED_SHARE = 0.1
-"""Share of synthetic cases that may lack a quantity; beyond, their absence is the finding."""
+"""How many more synthetic than real cases may lack a quantity; beyond, that is the finding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,13 +189,8 @@ class Compared:
 
 def _compare(rows: Mapping[str, Rows], quantity: str, rng: np.random.Generator) -> Compared:
     synthetic, undefined, why = values_of(rows["synthetic"], quantity, rng)
-    total = len(rows["synthetic"].values)
-    if undefined > MAX_UNDEFINED_SHARE * total:
-        raise NotComputable(
-            f"{undefined} of {total} synthetic cases have no {quantity}: {why}",
-            f"at most {MAX_UNDEFINED_SHARE:.0%}, since leaving failures out flatters",
-        )
     real = {role: values_of(rows[role], quantity, rng) for role in ("train", "holdout")}
+    check_undefined(rows, undefined, real["train"][1] + real["holdout"][1], f"{quantity}: {why}")
     role = "holdout" if len(real["holdout"][0]) >= 2 else "train"
     reference, missing, why = real[role]
     if len(reference) < 2:
@@ -221,6 +216,29 @@ def _compare(rows: Mapping[str, Rows], quantity: str, rng: np.random.Generator) 
             "undefined_real": missing,
         },
     )
+
+
+def check_undefined(rows: Mapping[str, Rows], synthetic: int, real: int, what: str) -> None:
+    """Refuse a distribution that leaves out the synthetic cases which failed.
+
+    Args:
+        rows: By role.
+        synthetic: Synthetic cases that lack the quantity.
+        real: Real cases that lack it.
+        what: The quantity and the reason of one.
+
+    Raises:
+        NotComputable: Synthetic cases lack it more often than real ones, by over 10 points.
+    """
+    of_synthetic = len(rows["synthetic"].values)
+    of_real = len(rows["train"].values) + len(rows["holdout"].values)
+    allowed = MAX_UNDEFINED_SHARE + (real / of_real if of_real else 0.0)
+    if synthetic > allowed * of_synthetic:
+        raise NotComputable(
+            f"{synthetic} of {of_synthetic} synthetic and {real} of {of_real} real cases have no "
+            f"{what}",
+            f"at most {allowed:.0%} of synthetic cases, since leaving failures out flatters",
+        )
 
 
 def values_of(rows: Rows, quantity: str, rng: np.random.Generator) -> tuple[FloatArray, int, str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from audit.against_real import MAX_UNDEFINED_SHARE, Rows
+from audit.against_real import Rows, check_undefined
 from audit.errors import NotComputable
 from audit.metric import Measurement
 from audit.statistics.joint import compare_joint
@@ -29,12 +29,8 @@ def compare_joint_law(
     """
     tables = {role: complete_rows(r, quantities, rng) for role, r in rows.items()}
     synthetic, undefined, why = tables["synthetic"]
-    total = len(rows["synthetic"].values)
-    if undefined > MAX_UNDEFINED_SHARE * total:
-        raise NotComputable(
-            f"{undefined} of {total} synthetic cases lack a quantity: {why}",
-            f"at most {MAX_UNDEFINED_SHARE:.0%}, since leaving failures out flatters",
-        )
+    lacking = tables["train"][1] + tables["holdout"][1]
+    check_undefined(rows, undefined, lacking, f"complete set of quantities: {why}")
     role, other = ("holdout", "train") if len(tables["holdout"][0]) >= 2 else ("train", "holdout")
     real = tables[role][0]
     joint = compare_joint(real, synthetic, further_real=tables[other][0], rng=rng)

@@ -81,5 +81,5 @@ METRIC = Metric(
     detects=("intensity_shift",),
     bounds=(0.0, 1.0),
     needs=("labels",),
-    source="HU quality gate of MAISI (arXiv 2409.11169); floor: order statistics, (N − 1) / (N + 1)",
+    source="HU quality gate of MAISI (arXiv 2409.11169); floor: order statistics",
 )
