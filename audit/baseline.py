@@ -191,6 +191,27 @@ def calibrate(baseline: Baseline, runs: Sequence[AuditResult]) -> Baseline:
     return baseline.model_copy(update={"metrics": metrics})
 
 
+def drift_rows(baseline: Baseline) -> list[dict[str, Any]]:
+    """One row a metric: mean, noise, automatic margin, and drift from the first accepted value."""
+    rows = []
+    for name, entry in sorted(baseline.metrics.items()):
+        mean = baseline.mean[name]
+        rows.append(
+            {
+                "metric": name,
+                "value": mean,
+                "unit": entry.unit,
+                "better": entry.better,
+                "runs": len(entry.values),
+                "sd_aa": entry.sd_aa,
+                "margin": 3 * entry.sd_aa if entry.sd_aa else None,
+                "anchor": entry.anchor,
+                "drift": mean - entry.anchor if entry.anchor is not None else None,
+            }
+        )
+    return rows
+
+
 def _refuse(runs: Sequence[AuditResult], reason: str, *, override_safety: bool) -> None:
     if len(reason.strip()) < 3:
         raise BadInput("no reason was given", "a sentence that a reviewer can judge", "--reason")

@@ -150,7 +150,12 @@ def _headline(result: AuditResult, word: str) -> str:
     return " · ".join([word, *parts])
 
 
-def _template() -> Any:
+def page_of(template: str, **values: Any) -> str:
+    """Render another page in the report's style."""
+    return str(_template(template).render(**values, css=Markup(_asset("report.css"))))
+
+
+def _template(name: str = "report.html.j2") -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -159,7 +164,7 @@ def _template() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _asset(name: str) -> str:

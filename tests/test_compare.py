@@ -1,0 +1,77 @@
+"""Comparing runs: only what is comparable, in pairs where cases pair."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audit.compare import Run, compare, open_runs
+from audit.errors import BadInput
+from audit.result import AuditResult, Finding, write_result
+
+
+def finding(value, low, high, metric="adherence.dice[lv]", better="higher", key="k", **more):
+    return Finding(metric=metric, value=value, low=low, high=high, level=0.95, n=40,
+                   better=better, comparability=key, **more)  # fmt: skip
+
+
+def run(name, *findings, cases=None):
+    return Run(name=name, result=AuditResult(name=name, findings=findings), cases=cases)
+
+
+def one(a, b):
+    return compare([run("a", a), run("b", b)])[0]
+
+
+def test_direction_decides_what_is_worse():
+    assert one(finding(0.9, 0.89, 0.91), finding(0.8, 0.79, 0.81)).word == "worse"
+    assert one(finding(0.8, 0.79, 0.81), finding(0.9, 0.89, 0.91)).word == "better"
+    assert one(finding(0.8, 0.7, 0.9), finding(0.82, 0.7, 0.9)).word == "no difference shown"
+
+
+def test_other_settings_are_not_compared():
+    row = one(finding(0.9, 0.8, 1.0), finding(0.8, 0.7, 0.9, key="z"))
+    assert row.word == "not comparable"
+    assert row.harm is None
+
+
+def test_a_missing_number_gives_its_reason():
+    gone = Finding(metric="adherence.dice[lv]", status="not_computable", reason="no masks.")
+    assert "no masks" in one(finding(0.9, 0.8, 1.0), gone).note
+
+
+def table(rng, shift, key="id"):
+    base = np.random.default_rng(0).normal(0.8, 0.1, 30)
+    return pd.DataFrame({"id": [f"s{i}" for i in range(30)], "role": "synthetic",
+                         "condition": [f"c{i}" for i in range(30)],
+                         "adherence.dice.lv": base + shift + rng.normal(0, 0.01, 30)})  # fmt: skip
+
+
+def test_pairs_see_what_intervals_cannot():
+    rng = np.random.default_rng(1)
+    wide = finding(0.8, 0.76, 0.84)
+    rows = compare([run("a", wide, cases=table(rng, 0)), run("b", wide, cases=table(rng, -0.02))])
+    assert rows[0].word == "no difference shown"
+    assert rows[1].metric == "adherence.dice.lv (per case)"
+    assert rows[1].word == "worse"
+    assert rows[1].harm.value == pytest.approx(0.02, abs=0.006)
+
+
+def test_identical_cohorts_are_rarely_called_different():
+    rng = np.random.default_rng(2)
+    words = []
+    for _ in range(60):
+        a, b = run("a", finding(1, 0, 2), cases=table(rng, 0)), run("b", cases=table(rng, 0))
+        words.append(compare([a, b])[-1].word)
+    assert words.count("no difference shown") >= 48
+
+
+def test_three_runs_are_each_compared_with_the_first():
+    rows = compare([run(n, finding(0.9, 0.8, 1.0)) for n in "abc"])
+    assert [r.run for r in rows] == ["b", "c"]
+
+
+def test_one_run_is_bad_input(tmp_path):
+    write_result(AuditResult(name="a"), tmp_path)
+    with pytest.raises(BadInput, match="two or more"):
+        open_runs([tmp_path])
+    assert len(open_runs([tmp_path, tmp_path])) == 2
