@@ -134,6 +134,14 @@ class LatentModel(nn.Module):
         known = {} if modulations is None else {"modulations": modulations}
         return self.denoiser(noisy, timesteps, labels, control, **known)
 
+    def adapter_parts(self) -> list[nn.Module]:
+        """What is trained with the adapter: itself, and the base's last blocks where it says so."""
+        config = getattr(self.adapter, "config", None)
+        blocks = getattr(config, "finetune_last_n_blocks", 0)
+        if not blocks:
+            return [self.adapter]
+        return [self.adapter, *self.denoiser.blocks[-blocks:], self.denoiser.final_layer]
+
     def forward(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """``denoise``, so that a wrapper such as DDP can stand around the model."""
         return self.denoise(*args, **kwargs)

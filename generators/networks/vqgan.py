@@ -146,9 +146,9 @@ class Codebook(nn.Module):
         """(quantized with straight-through gradient, commitment loss); learns in training."""
         with torch.no_grad():
             indices = self.indices(latent.detach())
+            quantized = self.embed(indices).to(latent.dtype)
             if self.training:
                 self._learn(latent.detach(), indices)
-            quantized = self.embed(indices).to(latent.dtype)
         loss = self.config.commitment_cost * functional.mse_loss(quantized, latent)
         return latent + (quantized - latent).detach(), loss
 
