@@ -229,7 +229,10 @@ def read_cohort(
     rows = _of_role(listing, role, split)
     sources = [_source(row, number, role, names) for number, row in enumerate(rows, start=1)]
     if not skip_unusable:
-        return Cohort(role, sources)
+        for row, source in zip(rows, sources, strict=True):
+            if row.problem is not None:  # known without reading: say so before hours of work
+                source.read()
+        return Cohort(role, sources, notes=listing.notes)
     usable, reasons = [], Counter[str]()
     for source in sources:
         try:
@@ -239,7 +242,17 @@ def read_cohort(
             reasons[error.observed.partition(": ")[2]] += 1
     if not usable:
         raise BadInput(f"none of the {len(rows)} cases of '{role}' can be used", "at least one")
-    return Cohort(role, usable, notes=_skip_notes(reasons, len(rows)))
+    return Cohort(role, usable, notes=[*listing.notes, *_skip_notes(reasons, len(rows))])
+
+
+def refuse_unusable(cohort: Cohort) -> None:
+    """Read every case once, so that a bad file ends a run before its hours of training.
+
+    Raises:
+        UnusableFile: A case cannot be read.
+    """
+    for source in cohort.sources:
+        source.read()
 
 
 def read_row(

@@ -85,7 +85,10 @@ def test_a_mutated_gzip(tmp_path: Path, nifti_bytes, mutations, keep: int, cut: 
 
 
 @FUZZ
-@given(data=st.binary(max_size=600), ending=st.sampled_from([".nii", ".nii.gz", ".mha", ".dcm"]))
+@given(
+    data=st.binary(max_size=600),
+    ending=st.sampled_from([".nii", ".nii.gz", ".mha", ".dcm", ".npy"]),
+)
 def test_arbitrary_bytes(tmp_path: Path, data: bytes, ending: str):
     file = tmp_path / f"v{ending}"
     file.write_bytes(data)
@@ -116,6 +119,21 @@ def test_a_mutated_dicom_header(tmp_path: Path, mutations):
     file = tmp_path / "v.dcm"
     raw = Path(str(get_testdata_file("MR_small.dcm", download=False))).read_bytes()
     file.write_bytes(_mutated(raw, mutations))
+    _ends_well(file)
+
+
+@FUZZ
+@given(
+    mutations=st.lists(
+        st.tuples(st.integers(0, 140), st.one_of(INTERESTING, st.binary(min_size=1, max_size=8))),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_mutated_numpy_header(tmp_path: Path, mutations):
+    file = tmp_path / "v.npy"
+    np.save(file, RAMP)
+    file.write_bytes(_mutated(file.read_bytes(), mutations))
     _ends_well(file)
 
 

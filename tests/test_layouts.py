@@ -63,10 +63,8 @@ def test_acdc_gives_cine_two_labeled_frames_group_and_body(tmp_path: Path):
 
 def test_an_acdc_patient_without_its_cine_is_unusable_not_dropped(tmp_path: Path):
     (_acdc(tmp_path) / "training/patient001/patient001_4d.nii.gz").unlink()
-    cohort = read_cohort(tmp_path, role="train")
-    assert len(cohort) == 1
     with pytest.raises(UnusableFile, match=r"case 1 of 'train' cannot be used: .*4D file is miss"):
-        cohort[0]
+        read_cohort(tmp_path, role="train")
 
 
 def _mms(root: Path) -> Path:
@@ -175,6 +173,18 @@ def test_a_folder_pairs_masks_and_names_subjects(tmp_path: Path):
         "sub-01_ses-1": "sub-01", "sub-01_ses-2": "sub-01",
     }  # fmt: skip
     assert [case.labels is not None for case in cohort] == [False, False, False, False, True]
+    assert cohort.notes == (
+        "5 volumes were taken for 3 subjects by the names of their subfolders; give a manifest "
+        "with a subject column where that is wrong.",
+    )
+
+
+def test_folders_named_after_collections_are_no_subjects(tmp_path: Path):
+    for i, part in enumerate(("subset0", "subset1", "site-A", "images")):
+        _image(tmp_path / part / f"v{i}.nii.gz", seed=i)
+    cohort = read_cohort(tmp_path, role="train")
+    assert set(cohort.subjects) == {"v0", "v1", "v2", "v3"}
+    assert cohort.notes == ()
 
 
 def test_one_folder_around_all_volumes_is_no_subject(tmp_path: Path):
@@ -218,3 +228,32 @@ def test_a_manifest_of_masks_serves_as_conditions(tmp_path: Path):
     assert case.id == "c1"
     with pytest.raises(UnusableFile, match="the case has no image"):
         read_cohort(tmp_path / "c.csv", role="train", labels={"lv": 3})[0]
+
+
+@pytest.mark.parametrize(
+    "labels", ['{"0": "background", "1": "Left Atrium"}', '{"background": 0, "left atrium": 1}']
+)
+def test_decathlon_and_nnunet_folders_pair_by_name(tmp_path: Path, labels: str):
+    _image(tmp_path / "imagesTr/la_003_0000.nii.gz", seed=1)
+    _labels(tmp_path / "labelsTr/la_003.nii.gz", code=1)
+    _image(tmp_path / "imagesTs/la_004.nii.gz", seed=2)
+    (tmp_path / "dataset.json").write_text(f'{{"labels": {labels}}}')
+    layout, _ = find_rows(tmp_path)
+    assert layout == "Decathlon"
+    (case,) = read_cohort(tmp_path, role="train")
+    assert case.id == "la_003"
+    assert case.labels is not None
+    assert int(case.labels.mask("left_atrium").sum()) == 4
+    (unseen,) = read_cohort(tmp_path, role="holdout")
+    assert (unseen.id, unseen.labels) == ("la_004", None)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"labels": [1]}', '{"labels": {"a": [1, 2]}}'])
+def test_a_bad_dataset_json_is_bad_input_or_names_nothing(tmp_path: Path, text: str):
+    _image(tmp_path / "imagesTr/a.nii.gz")
+    (tmp_path / "dataset.json").write_text(text)
+    try:
+        cohort = read_cohort(tmp_path, role="train")
+    except BadInput:
+        return
+    assert cohort[0].labels is None

@@ -2,9 +2,10 @@
 
 ``NAME_labels.nii.gz`` (also ``_label``, ``_mask``, ``_seg``, ``_gt``) is the label map of
 ``NAME.nii.gz`` or ``NAME_image.nii.gz``. ``sub-XX`` at the start of a name is the subject; else a
-volume in a subfolder belongs to the subject that the subfolder is named after (below the deepest
-folder that holds everything); else each volume is its own. A subfolder called ``train``, ``val``,
-``test`` or the like is a split.
+volume in a subfolder belongs to the subject that the subfolder is named after, and the notes say
+so; else each volume is its own. The deepest folder that holds everything and folders named after
+collections (``images``, ``subset0``, ``site-2``) are looked through. A subfolder called ``train``,
+``val``, ``test`` or the like is a split.
 """
 
 import os
@@ -20,6 +21,11 @@ from audit.layouts.splits import is_split
 
 MASK_ENDING = re.compile(r"[_.-](labels?|labelmap|masks?|seg|segmentation|gt)$", re.IGNORECASE)
 IMAGE_ENDING = re.compile(r"[_.-](image|img)$", re.IGNORECASE)
+COLLECTION = re.compile(
+    r"^(images?|volumes?|scans?|data|nifti|dicom|subset|fold|part|batch|site|cent(er|re)|vendor)"
+    r"[-_ ]?[A-Za-z]?\d*$",
+    re.IGNORECASE,
+)
 SUBJECT = re.compile(r"^(sub-[A-Za-z0-9]+)")
 
 
@@ -33,7 +39,17 @@ def find(path: Path, *, allow_outside: bool = False) -> Listing:  # noqa: ARG001
     base = _common(volumes + folders, root)
     rows = _volume_rows(volumes, root, base)
     rows += [row for place in folders for row in _series_rows(place, root, base)]
-    return Listing(root=root, rows=rows, names=read_names(root))
+    return Listing(root=root, rows=rows, names=read_names(root), notes=_notes(rows))
+
+
+def _notes(rows: list[Row]) -> tuple[str, ...]:
+    subjects = len({row.subject for row in rows})
+    if subjects == len(rows):
+        return ()
+    return (
+        f"{len(rows)} volumes were taken for {subjects} subjects by the names of their subfolders; "
+        "give a manifest with a subject column where that is wrong.",
+    )
 
 
 def _volume_rows(files: list[Path], root: Path, base: Path) -> list[Row]:
@@ -83,9 +99,10 @@ def _key(file: Path, ending: re.Pattern[str]) -> Path:
 
 
 def _subject(key: Path, base: Path) -> str:
-    parts = [p for p in key.relative_to(base).parts if not is_split(p)]
+    folders = key.relative_to(base).parts[:-1]
+    parts = [p for p in folders if not is_split(p) and not COLLECTION.match(p)]
     named = SUBJECT.match(key.name)
-    return named.group(1) if named else (parts or [key.name])[0]
+    return named.group(1) if named else (*parts, key.name)[0]
 
 
 def _split(key: Path, root: Path) -> str | None:

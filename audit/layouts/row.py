@@ -63,11 +63,13 @@ class Listing:
         root: The folder that paths are shown relative to.
         rows: In a stable order.
         names: Code of each structure; None where nobody said.
+        notes: Sentences for the result, such as what was assumed.
     """
 
     root: Path
     rows: Sequence[Row]
     names: Mapping[str, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
