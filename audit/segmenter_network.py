@@ -99,7 +99,7 @@ def _load(path: Path, weights: Path) -> "Callable[[torch.Tensor], torch.Tensor]"
         with warnings.catch_warnings():
             # TorchScript is deprecated in favor of torch.export; the files exist all the same.
             warnings.filterwarnings("ignore", message=".*torch.jit", category=Warning)
-            return torch.jit.load(str(weights), map_location="cpu").eval()  # type: ignore[no-any-return]
+            return torch.jit.load(str(weights), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError, KeyError, AttributeError, EOFError) as error:
         raise UnusableFile(f"'{weights.name}' cannot be loaded as a network", KINDS) from error
 

@@ -45,9 +45,9 @@ class Recipe:
         version: Raised when the code changes what comes out.
     """
 
-    steps: int = 360
-    batch: int = 4
-    learning_rate: float = 4e-3
+    steps: int = 240
+    batch: int = 2
+    learning_rate: float = 3e-3
     filters: tuple[int, ...] = (12, 24, 48, 64)
     check_every: int = 40
     patience: int = 3

@@ -1,0 +1,221 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from audit.cohort import Cohort, cohort_of
+from audit.errors import BadInput, NotComputable
+from audit.estimate import Estimate
+from audit.phantoms import heart_cohort
+from audit.preprocessing import fit_preprocessing
+from audit.segmenter import Labels, SegmenterError, obtain_labels
+from audit.segmenter_error import measure_error
+from audit.segmenter_inference import _codes, segment
+from audit.segmenter_training import Recipe, fit_segmenter, make_plan, split_by_subject
+from audit.volume import LabelMap
+
+QUICK = Recipe(steps=40, batch=2, filters=(8, 16), check_every=40)
+
+
+def label_map(codes, *, names=None, spacing_known=True) -> LabelMap:
+    return LabelMap(
+        array=np.asarray(codes, dtype=np.int16),
+        names=names or {"lv": 1, "rv": 2},
+        spacing_mm=(2.0, 1.0, 1.0),
+        spacing_known=spacing_known,
+    )
+
+
+def cube(start: int, *, frames: int = 1, size: int = 4, code: int = 1) -> np.ndarray:
+    codes = np.zeros((frames, 12, 12, 12), dtype=np.int16)
+    codes[:, 4 : 4 + size, 4 : 4 + size, start : start + size] = code
+    return codes
+
+
+def without_labels(cohort: Cohort) -> Cohort:
+    return cohort_of(cohort.role, [replace(case, labels=None) for case in cohort])
+
+
+@pytest.fixture(scope="module")
+def few() -> tuple[Cohort, Cohort, Cohort]:
+    made = (
+        heart_cohort(8, role=r, seed=30 + i, frames=2) for i, r in enumerate(("train", "holdout"))
+    )
+    train, holdout = made
+    return (
+        train,
+        holdout.subset(range(4)),
+        without_labels(heart_cohort(3, role="synthetic", seed=40, frames=2)),
+    )
+
+
+def obtain(few, workshop, **changes) -> Labels:
+    train, holdout, synthetic = few
+    given = {"train": train, "holdout": holdout, "synthetic": synthetic} | changes
+    return obtain_labels(preprocessing=fit_preprocessing(train), workshop=workshop, **given)
+
+
+def test_given_maps_win_and_need_no_network(heart_train, heart_holdout, heart_honest, workshop):
+    labels = obtain((heart_train, heart_holdout, heart_honest), workshop)
+    assert labels.source == "given"
+    assert labels.error is None
+    assert [len(labels.maps[r]) for r in ("train", "holdout", "synthetic")] == [24, 24, 24]
+    labels.require("lv")
+    with pytest.raises(NotComputable, match="no label map names 'liver'; expected one of"):
+        labels.require("liver")
+
+
+def test_a_case_without_a_map_has_a_reason_where_maps_are_given(few, workshop, heart_honest):
+    bare = without_labels(few[1])
+    labels = obtain((few[0], bare, heart_honest), workshop)
+    assert all(isinstance(m, NotComputable) for m in labels.maps["holdout"])
+
+
+def test_a_map_on_another_grid_is_refused(few, workshop):
+    case = few[0][0]
+    cut = replace(case, labels=replace(case.labels, array=case.labels.array[:, 1:]))
+    labels = obtain(few, workshop, synthetic=cohort_of("synthetic", [cut]))
+    assert "expected the image's (2, 16, 32, 32)" in labels.maps["synthetic"][0].reason
+
+
+def test_a_map_without_names_is_refused(few, workshop):
+    case = few[0][0]
+    unnamed = replace(case, labels=replace(case.labels, names={}))
+    labels = obtain(few, workshop, synthetic=cohort_of("synthetic", [unnamed]))
+    assert "names no structure" in labels.maps["synthetic"][0].reason
+
+
+def test_without_any_labels_there_is_a_reason(few, workshop):
+    with pytest.raises(NotComputable, match="0 training subjects have label maps"):
+        obtain(few, workshop, train=without_labels(few[0]))
+
+
+def test_an_unknown_choice_is_refused(few, workshop):
+    with pytest.raises(BadInput, match="segmenter is 'built'; expected auto, given, built-in"):
+        obtain(few, workshop, choice="built")
+
+
+@pytest.mark.parametrize(("low", "fits"), [(0.69, False), (0.70, True), (None, True)])
+def test_a_segmenter_too_poor_for_a_structure_is_not_used(low, fits):
+    dice = Estimate(value=0.8, low=low, high=0.9, n=9, method="bootstrap")
+    labels = Labels(
+        maps={"synthetic": [label_map(cube(2))]},
+        source="built-in",
+        params={},
+        error=SegmenterError(dice={"lv": dice}),
+    )
+    if fits:
+        labels.require("lv")
+    else:
+        with pytest.raises(NotComputable, match="lower end of 0.69; expected 0.7 or more"):
+            labels.require("lv")
+    with pytest.raises(NotComputable, match="error for 'rv' is unknown"):
+        labels.require("rv")
+
+
+def test_own_error_of_a_known_shift():
+    truths = [label_map(cube(2)) for _ in range(5)]
+    moved = [label_map(cube(3)) for _ in range(5)]
+    error = measure_error(truths, moved, [f"s{i}" for i in range(5)], seed=0)
+    assert error.dice["lv"].value == pytest.approx(0.75)
+    assert error.hd95_mm["lv"].value == pytest.approx(1.0)
+    assert error.volume_bias_percent["lv"].value == 0
+    assert "rv" not in error.dice
+
+
+def test_a_structure_that_is_missed_or_made_up_counts_as_dice_zero():
+    truths = [label_map(cube(2)), label_map(cube(2, code=2))]
+    made = [label_map(cube(2, code=2)), label_map(cube(2, code=2))]
+    error = measure_error(truths, made, ["a", "b"], seed=0)
+    assert error.dice["lv"].value == 0
+    assert error.hd95_mm["lv"].value == pytest.approx(np.hypot(24, np.hypot(12, 12)))
+    assert error.dice["rv"].value == pytest.approx(0.5)
+
+
+def test_ejection_fraction_bias_is_in_points():
+    def heart(ed: int, es: int) -> LabelMap:
+        return label_map(np.concatenate([cube(2, size=ed), cube(2, size=es)]))
+
+    truths = [heart(6, 4)] * 4
+    made = [heart(6, 5)] * 4
+    error = measure_error(truths, made, list("abcd"), seed=0)
+    expected = 100 * (4**3 - 5**3) / 6**3
+    assert error.ef_bias.value == pytest.approx(expected)
+    assert error.ef_limits_of_agreement == pytest.approx((expected, expected))
+
+
+def test_frames_that_show_a_structure_in_part_of_the_cine_were_annotated_only_there():
+    truth = np.concatenate([cube(2), cube(2, code=2)])
+    made = np.concatenate([cube(2), cube(2)])
+    error = measure_error([label_map(truth)], [label_map(made)], ["a"], seed=0)
+    assert error.dice["lv"].value == 1.0
+    assert error.dice["rv"].value == 0.0
+
+
+def test_lengths_need_a_known_spacing():
+    plain = label_map(cube(2), spacing_known=False)
+    error = measure_error([plain], [plain], ["a"], seed=0)
+    assert error.hd95_mm == {}
+    assert error.dice["lv"].value == 1
+
+
+def test_clean_up_keeps_the_largest_component_and_all_nodules():
+    names = {"lv": 3, "nodule": 7}
+    shares = np.full((3, 8, 8, 8), 0.1)
+    shares[0] = 0.3
+    shares[1, 1:4, 1:4, 1:4] = 0.9
+    shares[1, 6, 6, 6] = 0.9
+    shares[2, 6, 1, 1] = shares[2, 1, 6, 6] = 0.9
+    codes = _codes(shares, names)
+    assert (codes == 3).sum() == 27
+    assert (codes == 7).sum() == 2
+
+
+@pytest.mark.parametrize("shape", [(16, 32, 32), (32, 64, 64), (10, 128, 128), (1, 200, 180)])
+def test_a_plan_stays_within_its_voxels_and_fits_its_strides(shape):
+    plan = make_plan(
+        {"lv": 1}, shape, (9.0, 1.5, 1.5), temporal=True, window=None, voxels=65_536, levels=4
+    )
+    whole = np.prod(np.array(plan.strides), axis=0)
+    assert (np.array(plan.patch) % whole == 0).all()
+    assert np.prod(plan.patch) <= 65_536 * 1.3
+    assert plan.spacing_mm[0] == 9.0
+
+
+def test_subjects_are_on_one_side_of_the_validation_split():
+    cohort = heart_cohort(6, frames=1)
+    twice = cohort_of("train", [replace(c, id=f"{c.id}-{k}") for c in cohort for k in (0, 1)])
+    fit, validation = split_by_subject(twice, 0.2, seed=0)
+    assert set(fit.subjects).isdisjoint(validation.subjects)
+    assert len(fit) + len(validation) == len(twice)
+
+
+def test_the_built_in_network_learns_and_is_taken_from_the_cache(few, workshop):
+    train, holdout, _ = few
+    preprocessing = fit_preprocessing(train)
+    segmenter, validation = fit_segmenter(train, preprocessing, workshop, QUICK)
+    assert segmenter.params["validation_dice"] > 0.5
+    assert set(validation.subjects) < set(train.subjects)
+    again, _ = fit_segmenter(train, preprocessing, workshop, QUICK)
+    assert again.params["weights_sha256"] == segmenter.params["weights_sha256"]
+    case = holdout[0]
+    codes = segment(case.image, segmenter)
+    assert codes.shape == case.labels.array.shape
+    lv = codes == case.labels.names["lv"]
+    assert 2 * (lv & case.labels.mask("lv")).sum() / (lv.sum() + case.labels.mask("lv").sum()) > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_dice_on_held_out_hearts_reaches_the_goal(
+    heart_train, heart_holdout, heart_honest, workshop
+):
+    labels = obtain(
+        (heart_train, heart_holdout.subset(range(12)), without_labels(heart_honest)), workshop
+    )
+    assert labels.source == "built-in"
+    assert labels.error.dice["lv"].low >= 0.90
+    assert labels.error.dice["myocardium"].low >= 0.80
+    assert labels.error.dice["rv"].low >= 0.80
+    assert labels.params["error_on"] == "holdout"
+    assert all(isinstance(m, LabelMap) for m in labels.maps["synthetic"])
