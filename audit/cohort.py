@@ -19,6 +19,7 @@ import numpy as np
 
 from audit.errors import BadInput, UnusableFile
 from audit.formats.find import files_behind
+from audit.formats.raster import parsing
 from audit.label_files import read_labels
 from audit.layouts.find import find_rows
 from audit.layouts.row import Listing, Mask, Row
@@ -333,7 +334,11 @@ def _source(row: Row, number: int, role: Role, names: Mapping[str, int] | None) 
 
 
 def hash_row(row: Row) -> str:
-    """SHA-256 of the bytes of a case's files and of what its row overrides."""
+    """SHA-256 of the bytes of a case's files and of what its row overrides.
+
+    Raises:
+        UnusableFile: A file is gone.
+    """
     digest = hashlib.sha256()
     known = (row.spacing_mm, row.frame_ms, row.labeled_frames)
     digest.update(repr((known, [(m.frame, m.structure) for m in row.masks])).encode())
@@ -341,7 +346,7 @@ def hash_row(row: Row) -> str:
         if not paths:
             continue
         for path in files_behind(paths):
-            with path.open("rb") as file:
+            with parsing("the files of the case"), path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 

@@ -226,6 +226,8 @@ def _write(stored: npt.NDArray[np.generic], geometry: Volume, path: Path) -> Non
         affine = np.eye(4)
     elif affine is None:
         affine = _centered(geometry.spacing_mm, stored.shape[2:])
+    else:  # whoever resampled may have kept the affine; the spacing is what metrics use
+        affine = _rescaled(affine, geometry.spacing_mm[::-1])
     data = stored.transpose(4, 3, 2, 1, 0)
     if data.shape[4] == 1:
         data = data[..., 0] if data.shape[3] > 1 else data[..., 0, 0]
@@ -247,9 +249,14 @@ def _with_spacing(raster: Raster, spacing_mm: Spacing) -> Raster:
         raise UnusableFile(
             f"the manifest gives a spacing of {spacing_mm} mm", "three positive numbers (x y z)"
         )
-    affine = raster.affine.copy()
-    affine[:3, :3] *= np.asarray(spacing_mm) / np.asarray(spacing_of(raster.affine))
-    return replace(raster, affine=affine, spacing_known=True)
+    return replace(raster, affine=_rescaled(raster.affine, spacing_mm), spacing_known=True)
+
+
+def _rescaled(affine: Affine, spacing_xyz: Sequence[float]) -> Affine:
+    """The same axes and origin with another voxel size."""
+    scaled = affine.copy()
+    scaled[:3, :3] *= np.asarray(spacing_xyz) / np.asarray(spacing_of(affine))
+    return scaled
 
 
 def _refuse_bad_geometry(affine: Affine) -> None:

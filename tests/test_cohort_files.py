@@ -68,8 +68,11 @@ def test_hashes_follow_the_bytes_and_reading_is_lazy(tmp_path: Path):
     three = read_cohort(tmp_path, role="train")
     assert three.case_hashes[0] == one.case_hashes[0]
     assert three.case_hashes[1] != one.case_hashes[1]
+    four = read_cohort(tmp_path, role="train")
     (tmp_path / "s0.nii.gz").unlink()
-    assert len(one) == 2  # nothing was read yet
+    assert len(four) == 2  # nothing was read yet
+    with pytest.raises(UnusableFile, match="the file does not exist"):
+        _ = four.hash
 
 
 def test_awkward_ids_make_safe_file_names(tmp_path: Path):

@@ -83,6 +83,20 @@ def test_an_identity_affine_is_unknown_spacing_and_an_origin_makes_it_known(tmp_
     assert given.spacing_mm == (8, 1.5, 1.5)
 
 
+def test_a_file_without_any_affine_keeps_its_own_order(tmp_path: Path):
+    nib.save(nib.Nifti1Image(RAMP, None), tmp_path / "v.nii")
+    volume = read_volume(tmp_path / "v.nii")
+    assert not volume.spacing_known
+    assert np.array_equal(volume.array[0, 0], RAMP.transpose(2, 1, 0))
+
+
+def test_a_two_dimensional_file_is_one_slice(tmp_path: Path):
+    volume = read_volume(_save(tmp_path / "v.nii", RAMP[:, :, 0], np.diag([-2.0, 3, 1, 1])))
+    assert volume.shape == (1, 1, 1, 5, 4)
+    assert volume.spacing_mm[1:] == (3, 2)
+    assert np.array_equal(volume.array[0, 0, 0], RAMP[::-1, :, 0].T)
+
+
 def test_channels_of_a_five_dimensional_file_are_kept_apart(tmp_path: Path):
     array = np.arange(2 * 3 * 4 * 1 * 2, dtype=np.int16).reshape(2, 3, 4, 1, 2)
     volume = read_volume(_save(tmp_path / "v.nii", array))

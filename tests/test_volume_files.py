@@ -127,6 +127,14 @@ def test_writing_is_reproducible_and_whole_numbers_stay_integers(tmp_path: Path)
     assert nib.load(tmp_path / "a.nii.gz").get_data_dtype() == np.int16
 
 
+def test_a_new_spacing_wins_over_the_affine_it_was_resampled_from(tmp_path: Path):
+    array = np.random.default_rng(0).normal(size=(1, 1, 4, 4, 4)).astype(np.float32)
+    affine = np.array([[0, -1.0, 0, 9], [1, 0, 0, 8], [0, 0, 4, 7], [0, 0, 0, 1]])
+    volume = Volume(array=array, spacing_mm=(2, 3, 3), affine=affine)
+    write_volume(volume, tmp_path / "v.nii")
+    assert nib.load(tmp_path / "v.nii").header.get_zooms() == (3, 3, 2)
+
+
 def test_a_label_map_lies_on_the_grid_of_its_image(tmp_path: Path):
     rng = np.random.default_rng(0)
     image = Volume(array=rng.normal(size=(1, 2, 3, 4, 5)).astype(np.float32), spacing_mm=(9, 1, 2))

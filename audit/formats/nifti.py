@@ -100,7 +100,7 @@ def _decode(raw: bytes) -> Raster:
         bare = np.allclose(header["pixdim"][1:4], 1.0) and (not placed or no_geometry(affine))
     return Raster(
         array=array.reshape(array.shape + (1,) * (5 - array.ndim)),
-        affine=affine,
+        affine=np.eye(4) if bare else affine,  # nibabel would mirror x where no affine is given
         spacing_known=not bare,
         frame_ms=_frame_ms(float(str(header["pixdim"][4])), temporal) if array.ndim > 3 else None,
         stored_dtype=str(dtype),
