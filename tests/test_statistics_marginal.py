@@ -49,7 +49,7 @@ def test_a_shift_of_5_points_of_ejection_fraction_is_detected_at_n_50():
 
 
 def test_no_shift_is_detected_in_5_percent_of_cohorts():
-    assert 0.03 <= (p_values(np.random.default_rng(8), 0.0, 1200) <= 0.05).mean() <= 0.07
+    assert 0.03 <= (p_values(np.random.default_rng(8), 0.0, 1000) <= 0.05).mean() <= 0.07
 
 
 def test_the_interval_covers_the_expected_distance():
