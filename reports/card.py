@@ -1,5 +1,7 @@
 """A data sheet for the synthetic cohort: what was measured, and what nobody has said yet."""
 
+import json
+
 from audit.result import AuditResult, Finding
 from reports import sections, words
 from reports.markdown import escape
@@ -30,9 +32,9 @@ def render_card(result: AuditResult) -> str:
 
 
 def _front_matter(result: AuditResult) -> str:
-    name = (result.name or "synthetic cohort").replace('"', "'").replace("\n", " ")
+    name = json.dumps(escape(result.name or "synthetic cohort"))
     grams = [f for f in result.findings if f.section == "footprint" and "g" in f.unit.split()]
-    lines = ["---", f'pretty_name: "{name}"', "tags: [synthetic, medical-imaging, voxaudit]"]
+    lines = ["---", f"pretty_name: {name}", "tags: [synthetic, medical-imaging, voxaudit]"]
     if grams and grams[0].value is not None:
         lines += ["co2_eq_emissions:", f"  emissions: {grams[0].value:.6g}", "  unit: g"]
     return "\n".join([*lines, "---", ""])

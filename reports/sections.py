@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from audit.result import AuditResult, Finding, Verdict
 from reports import bars, words
+from reports.closest import closest_pairs
 from reports.figures import pictures_of
 from reports.material import Material
 from reports.tables import tables_of
@@ -43,8 +44,8 @@ def section(name: str, material: Material) -> dict[str, Any]:
         "notes": [],
         "tables": tables_of(name, material),
         "pictures": pictures_of(name, material),
-        "pairs": [],
-        "pairs_shown": False,
+        "pairs": closest_pairs(material) if name == "memorization" else [],
+        "pairs_shown": bool(material.pairs),
         "missing": [
             {"name": words.label(f), "reason": f.reason} for f in findings if f.status != "ok"
         ],

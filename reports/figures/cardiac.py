@@ -106,7 +106,7 @@ def _curve(finding: Finding) -> Picture:
         figure,
         key=f"curve-{finding.metric}",
         title=f"Volume over the cycle: {label(finding)}",
-        look_for="Median and middle 80 % of cases: one emptying, one filling, and the same volume "
+        look_for="Median and middle 90 % of cases: one emptying, one filling, and the same volume "
         "at both ends.",
         n=f"{finding.n} subjects",
         data={name: series[name] for name in CURVES},

@@ -1,0 +1,71 @@
+"""Closest pairs of synthetic and training cases, worst first; patients hatched unless internal."""
+
+from typing import Any
+
+from reports import exemplars as ex
+from reports.exemplars import Exemplar
+from reports.gallery import flagged_copies
+from reports.material import Material
+from reports.words import number
+
+MOST = 8
+
+
+def closest_pairs(material: Material) -> list[dict[str, Any]]:
+    """Rows for ``pairs.html.j2``.
+
+    In a shareable report the patient is a hatched box, and so is a synthetic volume that the audit
+    takes for a copy: it shows the patient as well. Pictures exist only for kept exemplars.
+    """
+    if material.pairs:
+        return [_known_pair(row, material) for row in _by_similarity(material.pairs)]
+    return _anonymous_pairs(material)
+
+
+def _known_pair(row: dict[str, Any], material: Material) -> dict[str, Any]:
+    synthetic, train = str(row.get("synthetic", "")), str(row.get("train", ""))
+    made = _named(material.synthetic, synthetic)
+    real = _named(material.real, train)
+    return {
+        "synthetic": synthetic,
+        "train": train,
+        "left": ex.webp_uri(ex.contact_sheet([made])) if made else None,
+        "right": ex.webp_uri(ex.contact_sheet([real])) if real else None,
+        "text": f"similarity {number(float(row['similarity']))}",
+    }
+
+
+def _anonymous_pairs(material: Material) -> list[dict[str, Any]]:
+    table = material.cases
+    column = "memorization.similarity"
+    if table is None or column not in table.columns:
+        return []
+    rows = table[(table["role"] == "synthetic") & table[column].notna()]
+    rows = rows.sort_values([column, "id"], ascending=[False, True])
+    ranks = rows[column].rank(pct=True)
+    copies = flagged_copies(material)
+    pairs = []
+    for (_, row), rank in list(zip(rows.iterrows(), ranks, strict=True))[:MOST]:
+        made = _named(material.synthetic, str(row["id"])) if row["id"] not in copies else None
+        pairs.append(
+            {
+                "synthetic": str(row["id"]),
+                "train": "",
+                "left": ex.webp_uri(ex.contact_sheet([made])) if made else None,
+                "right": None,
+                "text": f"similarity {number(float(row[column]))}, percentile {100 * rank:.0f}",
+            }
+        )
+    return pairs
+
+
+def _by_similarity(rows: Any) -> list[dict[str, Any]]:
+    """Best training case of each synthetic one, most similar first."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda r: -float(r.get("similarity", 0.0))):
+        best.setdefault(str(row.get("synthetic", "")), row)
+    return list(best.values())[:MOST]
+
+
+def _named(found: Any, name: str) -> Exemplar | None:
+    return next((e for e in found if e.name == name), None)
