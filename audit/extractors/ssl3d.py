@@ -1,0 +1,200 @@
+"""Copy-detection encoder, trained here on the real training volumes by self-supervision.
+
+Knows this anatomy and this intensity range; made to tell patients apart, not to judge realism.
+With ``weights`` of this name it is read instead: our ``.safetensors``, a checkpoint (``.pth``) of
+Dar et al. 2024, or any TorchScript network (``.pt``) that maps (b, c, z, y, x) to (b, d).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.cache import key_of
+from audit.cohort import Cohort
+from audit.errors import BadInput, NotComputable
+from audit.extractor import Encoder, Extractor, Workshop
+from audit.preprocessing import Preprocessing
+from audit.result import write_bytes
+
+if TYPE_CHECKING:
+    import torch
+
+    from audit.ssl_training import Recipe
+
+VERSION = 3
+FEWEST_PATIENTS = 8
+
+
+def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
+    """Train on the cohort, or take the weights from the cache or the given file.
+
+    Raises:
+        NotComputable: Fewer than 8 patients to learn from.
+    """
+    from audit.ssl_training import Recipe
+
+    given = workshop.weights.get("ssl3d")
+    if given is not None:
+        return _given(given, preprocessing, workshop)
+    patients = len(set(train.subjects))
+    if patients < FEWEST_PATIENTS:
+        raise NotComputable(
+            f"{patients} training patients are too few to learn an encoder from",
+            f"at least {FEWEST_PATIENTS}",
+            "Give weights of an encoder that was trained elsewhere",
+        )
+    recipe = Recipe()
+    weights = _train_once(train, preprocessing, workshop, recipe)
+    return _ours(weights, preprocessing, workshop.device, recipe, {"seed": workshop.seed})
+
+
+def _train_once(
+    train: Cohort, preprocessing: Preprocessing, workshop: Workshop, recipe: "Recipe"
+) -> bytes:
+    """Weights as safetensors, from the cache where they were trained before."""
+    from safetensors.torch import save
+
+    from audit.ssl_training import recipe_params, train_encoder
+
+    key = key_of(
+        encoder="ssl3d",
+        version=VERSION,
+        train=train.hash,
+        preprocessing=preprocessing.as_params(),
+        recipe=recipe_params(recipe),
+        seed=workshop.seed,
+        device=workshop.device,
+        autoencoder=workshop.autoencoder_key,
+    )
+    file = workshop.cache.path(key, ".safetensors")
+    if file.is_file():
+        return file.read_bytes()
+    with workshop.ledger.phase("audit.train_encoder"):
+        encoder = train_encoder(
+            _volumes(train, preprocessing, recipe.side),
+            train.subjects,
+            extent_mm(preprocessing),
+            recipe,
+            seed=workshop.seed,
+            device=workshop.device,
+            checkpoint=workshop.cache.path(key, ".partial"),
+            autoencode=workshop.autoencode,
+        )
+        workshop.ledger.work(steps=recipe.steps)
+    weights = save({k: v.cpu().contiguous() for k, v in encoder.state_dict().items()})
+    write_bytes(file, weights)
+    return weights
+
+
+def extent_mm(preprocessing: Preprocessing) -> tuple[float, float, float]:
+    """Field of view (z, y, x) in mm."""
+    z, y, x = (
+        n * s for n, s in zip(preprocessing.shape[1:], preprocessing.spacing_mm, strict=True)
+    )
+    return z, y, x
+
+
+def _volumes(
+    cohort: Cohort, preprocessing: Preprocessing, side: int
+) -> npt.NDArray[np.floating[Any]]:
+    """All volumes (n, c, t, z, y, x) at the encoder's resolution, in half precision."""
+    import torch
+
+    from audit.spatial import shrink
+
+    rows = []
+    for case in cohort:
+        frames = torch.from_numpy(preprocessing(case.image)).transpose(0, 1)
+        rows.append(shrink(frames, side).transpose(0, 1).numpy().astype(np.float16))
+    return np.stack(rows)
+
+
+def _ours(
+    weights: bytes,
+    preprocessing: Preprocessing,
+    device: str,
+    recipe: "Recipe",
+    params: dict[str, Any],
+) -> Encoder:
+    import hashlib
+
+    from safetensors.torch import load
+
+    from audit.ssl_training import CopyEncoder, recipe_params
+
+    network = CopyEncoder(preprocessing.channels, preprocessing.shape, recipe)
+    try:
+        network.load_state_dict(load(weights))
+    except RuntimeError as error:
+        raise BadInput(
+            "the weights of ssl3d do not fit",
+            f"an encoder of volumes {preprocessing.shape}",
+            "Train it on this cohort",
+        ) from error
+    sha256 = hashlib.sha256(weights).hexdigest()
+    return _encoder(network, device, sha256, {**params, "recipe": recipe_params(recipe)})
+
+
+def _given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
+    import hashlib
+
+    import torch
+
+    from audit.ssl_training import Recipe
+
+    if not path.is_file():
+        raise BadInput("the weights given for ssl3d do not exist", "a file", "Correct the path")
+    if path.suffix == ".safetensors":
+        params = {"given": path.name}
+        return _ours(path.read_bytes(), preprocessing, workshop.device, Recipe(), params)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.suffix == ".pth":
+        from audit.dar_encoder import read_dar_encoder
+
+        network = _by_frame(read_dar_encoder(path))
+    else:
+        network = _by_frame(torch.jit.load(str(path), map_location=workshop.device))
+    return _encoder(network, workshop.device, sha256, {"given": path.name})
+
+
+def _by_frame(network: "torch.nn.Module") -> "torch.nn.Module":
+    """A network of 3D volumes (b, c, z, y, x), applied to each frame and averaged over time."""
+    import torch
+
+    class Framewise(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, volumes: torch.Tensor) -> torch.Tensor:
+            frames = [self.network(frame) for frame in volumes.unbind(dim=2)]
+            return torch.stack(frames).mean(dim=0)
+
+    return Framewise()
+
+
+def _encoder(
+    network: "torch.nn.Module", device: str, sha256: str, params: dict[str, Any]
+) -> Encoder:
+    import torch
+
+    network = network.to(device).eval()
+
+    def embed(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            embedded = network(torch.from_numpy(batch).to(device))
+        return np.asarray(embedded.float().cpu().numpy())
+
+    return Encoder(
+        embed=embed, key=f"ssl3d:{VERSION}:{sha256}", params={"weights_sha256": sha256, **params}
+    )
+
+
+EXTRACTOR = Extractor(
+    fit=fit,
+    dim=128,
+    source="NT-Xent (Chen et al. 2020, arXiv:2002.05709) as in Dar et al. 2024, arXiv:2402.01054",
+    default=True,
+)
