@@ -80,8 +80,10 @@ def best_of_candidates(
     fixed = np.stack([still(preprocessing(cases[int(r)].image)) for r in rows])
     sources = {int(i): still(preprocessing(train[int(i)].image)) for i in np.unique(candidates)}
     moving = np.stack([sources[int(i)] for i in candidates.ravel()])
-    found = align(np.repeat(fixed, k, axis=0), moving, extent_mm(preprocessing), device=device)
-    ncc, ssim = found.ncc.reshape(-1, k), found.ssim.reshape(-1, k)
+    found = align(
+        np.repeat(fixed, k, axis=0), moving, template, extent_mm(preprocessing), device=device
+    )
+    ncc, ssim = found.partial.reshape(-1, k), found.ssim.reshape(-1, k)
     best = ncc.argmax(axis=1)
     line = np.arange(len(rows))
     subjects = np.asarray(train.subjects)[candidates]
