@@ -2,15 +2,17 @@
 
 from typing import Any
 
+from audit.carbon import annual_intensities, emissions_g, equivalents
 from reports.material import Material
 from reports.words import human, number
 
 WORST = 6
+ZONES = ("SWE", "FRA", "CAN", "GBR", "DEU", "USA", "CHN", "POL", "IND", "ZAF")
 
 
 def tables_of(section: str, material: Material) -> list[dict[str, Any]]:
     """Tables of one section; absent data means no table."""
-    makers = {"adherence": _worst_cases, "footprint": _phases}
+    makers = {"adherence": _worst_cases, "footprint": _footprint}
     return makers[section](material) if section in makers else []
 
 
@@ -32,6 +34,37 @@ def _worst_cases(material: Material) -> list[dict[str, Any]]:
             ],
         }
     ]
+
+
+def _footprint(material: Material) -> list[dict[str, Any]]:
+    return [*_phases(material), *_what_if(material)]
+
+
+def _what_if(material: Material) -> list[dict[str, Any]]:
+    """The same energy on other grids; a projection of what was metered, nothing is run again."""
+    known = [v for p in material.result.ledger for v in p.energy_kwh.values() if v is not None]
+    if not known or sum(known) <= 0:
+        return []
+    energy, table = sum(known), annual_intensities()
+    made = material.result.cohorts.get("synthetic")
+    grids = sorted((table[z] for z in ZONES if z in table), key=lambda g: g.g_per_kwh)
+    rows = []
+    for grid in grids:
+        grams = emissions_g(energy, grid)
+        each = f"{number(grams / made.n)} g" if made and made.n else "–"
+        car = equivalents(grams)[0]
+        rows.append([f"{grid.zone} ({grid.period})", f"{number(grid.g_per_kwh)} g/kWh",
+                     f"{number(grams)} g", each, f"{number(1000 * car.value)} m"])  # fmt: skip
+    return [
+        {
+            "title": "What if it had run elsewhere",
+            "look_for": f"The run's {number(1000 * energy)} Wh on other grids, at PUE 1 and yearly "
+            f"average intensities ({grids[0].source}). Grid choice often outweighs tuning.",
+            "columns": ["grid", "intensity", "CO₂e of the run", "per synthetic volume",
+                        "as meters in a new EU car of 2020"],
+            "rows": rows,
+        }
+    ]  # fmt: skip
 
 
 def _phases(material: Material) -> list[dict[str, Any]]:

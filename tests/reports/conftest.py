@@ -12,6 +12,7 @@ from audit.result import (
     Finding,
     PhaseRecord,
     Verdict,
+    load_result,
     write_result,
     write_text,
 )
@@ -198,6 +199,15 @@ def make_run(parent):
 def run(tmp_path):
     """A run folder of one's own, to change."""
     return make_run(tmp_path)
+
+
+@pytest.fixture
+def light_run(run):
+    """The same with three numbers only: quick to draw."""
+    result = load_result(run)
+    few = tuple(f for f in result.findings if f.section in ("memorization", "novel", "adherence"))
+    write_result(result.model_copy(update={"findings": few}), run)
+    return run
 
 
 @pytest.fixture(scope="package")

@@ -80,34 +80,34 @@ def test_shareable_outputs_are_the_same_bytes_without_the_private_folder(run):
     assert write_report(run).read_bytes() == with_private
 
 
-def test_all_images_go_to_an_internal_file_with_a_banner(run):
-    path = write_report(run, images="all")
+def test_all_images_go_to_an_internal_file_with_a_banner(light_run):
+    path = write_report(light_run, images="all")
     assert path.name == "report.internal.html"
     page = path.read_text(encoding="utf-8")
     assert "Contains images of real patients" in page
     assert "real, hold-out" in page
 
 
-def test_phantoms_may_be_shown_and_need_no_banner(run):
-    result = load_result(run)
+def test_phantoms_may_be_shown_and_need_no_banner(light_run):
+    result = load_result(light_run)
     public = {**result.provenance, "real_images_public": True}
-    write_result(result.model_copy(update={"provenance": public}), run)
-    page = write_report(run).read_text(encoding="utf-8")
+    write_result(result.model_copy(update={"provenance": public}), light_run)
+    page = write_report(light_run).read_text(encoding="utf-8")
     assert "real, hold-out" in page
     assert "Contains images of real patients" not in page
 
 
-def test_no_images_means_none(run):
-    page = write_report(run, images="none").read_text(encoding="utf-8")
+def test_no_images_means_none(light_run):
+    page = write_report(light_run, images="none").read_text(encoding="utf-8")
     assert "image/webp" not in page
 
 
-def test_copies_of_patients_are_not_drawn(run):
-    table = (run / "cases.csv").read_text().splitlines()
+def test_copies_of_patients_are_not_drawn(light_run):
+    table = (light_run / "cases.csv").read_text().splitlines()
     rows = [table[0] + ",memorization.copy"]
     rows += [f"{row},{1 if row.startswith('synthetic-0002') else 0}" for row in table[1:]]
-    (run / "cases.csv").write_text("\n".join(rows))
-    page = write_report(run).read_text(encoding="utf-8")
+    (light_run / "cases.csv").write_text("\n".join(rows))
+    page = write_report(light_run).read_text(encoding="utf-8")
     assert "synthetic · synthetic-0001" in page
     assert "synthetic · synthetic-0002" not in page
     assert "1 synthetic volumes are not drawn" in page
@@ -149,16 +149,16 @@ def test_an_unfinished_run_without_anything_still_renders(tmp_path):
     assert "No gate was run" in page
 
 
-def test_the_cap_drops_the_viewer_first_and_says_so(run):
-    page = render_html(read_material(run), max_mb=1.2)
+def test_the_cap_drops_the_viewer_first_and_says_so(light_run):
+    page = render_html(read_material(light_run), max_mb=1.2)
     assert len(page.encode()) < 1.2e6
     assert 'id="niivue-code"' not in page
     assert "To keep the file small" in page
 
 
-def test_a_cap_below_the_page_itself_is_bad_input(run):
+def test_a_cap_below_the_page_itself_is_bad_input(light_run):
     with pytest.raises(BadInput, match="without any volume"):
-        render_html(read_material(run), max_mb=0.01)
+        render_html(read_material(light_run), max_mb=0.01)
 
 
 def test_a_folder_without_a_result_is_bad_input(tmp_path):
