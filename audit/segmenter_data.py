@@ -9,12 +9,11 @@ import numpy as np
 from audit.cohort import Case
 from audit.segmenter_error import annotated_frames
 from audit.segmenter_inference import network_input
+from audit.segmenter_plan import Plan
 from audit.volume import LabelMap
 
 if TYPE_CHECKING:
     import torch
-
-    from audit.segmenter_training import Plan
 
 FRAMES_PER_CASE = 6
 
@@ -34,7 +33,7 @@ class Frame:
     annotated: "torch.Tensor"
 
 
-def read_frames(case: Case, plan: "Plan") -> list[Frame]:
+def read_frames(case: Case, plan: Plan) -> list[Frame]:
     """Labeled frames of a case: all, or ED, ES and some between where there are many."""
     import torch
     from torch.nn.functional import interpolate
@@ -95,7 +94,7 @@ def merge_unannotated(scores: "torch.Tensor", annotated: "torch.Tensor") -> "tor
     return torch.cat([background, kept[:, 1:]], dim=1)
 
 
-def augmentation(plan: "Plan", seed: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def augmentation(plan: Plan, seed: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Random turns about the long axis, scale, shift, contrast, noise and blur; never a mirror."""
     from monai.transforms.compose import Compose
     from monai.transforms.intensity.dictionary import (
@@ -135,7 +134,7 @@ def augmentation(plan: "Plan", seed: int) -> Callable[[dict[str, Any]], dict[str
 
 def batch_of(
     frames: Sequence[Frame],
-    plan: "Plan",
+    plan: Plan,
     augment: Callable[[dict[str, Any]], dict[str, Any]],
     rng: np.random.Generator,
 ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:

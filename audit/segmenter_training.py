@@ -21,13 +21,12 @@ from audit.preprocessing import Preprocessing
 from audit.progress import track
 from audit.segmenter_data import Frame, merge_unannotated, read_frames
 from audit.segmenter_inference import Segmenter
-from audit.volume import Spacing
+from audit.segmenter_plan import Plan, make_plan
 
 if TYPE_CHECKING:
     import torch
 
 VOXELS = {"cpu": 65_536, "cuda": 1_000_000}
-COARSEST = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,100 +44,14 @@ class Recipe:
         version: Raised when the code changes what comes out.
     """
 
-    steps: int = 240
-    batch: int = 2
-    learning_rate: float = 3e-3
+    steps: int = 320
+    batch: int = 4
+    learning_rate: float = 4e-3
     filters: tuple[int, ...] = (12, 24, 48, 64)
     check_every: int = 40
     patience: int = 3
     validation_share: float = 0.2
     version: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the training cohort decides.
-
-    Attributes:
-        names: Code of each structure.
-        spacing_mm: Voxel size that the network works on.
-        patch: Voxels (z, y, x) seen at once.
-        strides: Of each level; the first is 1.
-        kernels: Of each level: flat where slices are thick.
-        temporal: Whether the input is three frames of a cycle.
-        window: Fixed intensity window, or None for percentiles of each volume.
-    """
-
-    names: dict[str, int]
-    spacing_mm: Spacing
-    patch: tuple[int, int, int]
-    strides: tuple[tuple[int, int, int], ...]
-    kernels: tuple[tuple[int, int, int], ...]
-    temporal: bool
-    window: tuple[float, float] | None
-
-
-def make_plan(
-    names: Mapping[str, int],
-    shape: tuple[int, int, int],
-    spacing_mm: Spacing,
-    *,
-    temporal: bool,
-    window: tuple[float, float] | None,
-    voxels: int,
-    levels: int,
-) -> Plan:
-    """Fit grid, patch and strides to a typical volume.
-
-    The grid gets coarser, up to twofold and towards isotropic, until a frame has at most this many
-    voxels; beyond that, patches are cut.
-    """
-    working, size = _coarsened(shape, spacing_mm, voxels)
-    while np.prod(size) > voxels:
-        longest = int(np.argmax(size))
-        size[longest] = -(-size[longest] // 2)
-    strides: list[tuple[int, int, int]] = [(1, 1, 1)]
-    kernels: list[tuple[int, int, int]] = []
-    extent, spacing = np.array(size), np.array(working)
-    while True:
-        flat = spacing > 2 * spacing.min()
-        kernels.append(_triple(np.where(flat | (extent < 2), 1, 3)))
-        step = np.where(~flat & (extent >= 8), 2, 1)
-        if len(kernels) == levels or (step == 1).all():
-            break
-        strides.append(_triple(step))
-        extent, spacing = -(-extent // step), spacing * step
-    whole = np.prod(np.array(strides), axis=0)
-    patch = -(-np.array(size) // whole) * whole
-    return Plan(
-        names=dict(names),
-        spacing_mm=working,
-        patch=_triple(patch),
-        strides=tuple(strides),
-        kernels=tuple(kernels),
-        temporal=temporal,
-        window=window,
-    )
-
-
-def _coarsened(
-    shape: tuple[int, int, int], spacing_mm: Spacing, voxels: int
-) -> tuple[Spacing, list[int]]:
-    working, size = spacing_mm, list(shape)
-    for factor in np.linspace(1, COARSEST, 21):
-        if np.prod(size) <= voxels:
-            break
-        floor = min(spacing_mm) * float(factor)
-        working = (max(spacing_mm[0], floor), max(spacing_mm[1], floor), max(spacing_mm[2], floor))
-        size = [
-            max(1, round(n * s / w)) for n, s, w in zip(shape, spacing_mm, working, strict=True)
-        ]
-    return working, size
-
-
-def _triple(values: npt.NDArray[Any]) -> tuple[int, int, int]:
-    z, y, x = (int(v) for v in values)
-    return z, y, x
 
 
 def fit_segmenter(
@@ -297,7 +210,8 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
     )
-    loss = DiceCELoss(softmax=True, to_onehot_y=True, include_background=False, batch=True)
+    # Dice of each frame on its own: pooled, small end-systolic cavities would hardly count.
+    loss = DiceCELoss(softmax=True, to_onehot_y=True, include_background=False)
     frames = [f for case in fit for f in read_frames(case, plan)]
     checks = [f for case in validation for f in read_frames(case, plan)]
     augment = augmentation(plan, seed)

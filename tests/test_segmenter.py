@@ -11,10 +11,11 @@ from audit.preprocessing import fit_preprocessing
 from audit.segmenter import Labels, SegmenterError, obtain_labels
 from audit.segmenter_error import measure_error
 from audit.segmenter_inference import _codes, segment
-from audit.segmenter_training import Recipe, fit_segmenter, make_plan, split_by_subject
+from audit.segmenter_plan import make_plan
+from audit.segmenter_training import Recipe, fit_segmenter, split_by_subject
 from audit.volume import LabelMap
 
-QUICK = Recipe(steps=40, batch=2, filters=(8, 16), check_every=40)
+QUICK = Recipe(steps=60, batch=2, learning_rate=1e-2, filters=(8, 12, 16), check_every=60)
 
 
 def label_map(codes, *, names=None, spacing_known=True) -> LabelMap:
@@ -171,7 +172,9 @@ def test_clean_up_keeps_the_largest_component_and_all_nodules():
     assert (codes == 7).sum() == 2
 
 
-@pytest.mark.parametrize("shape", [(16, 32, 32), (32, 64, 64), (10, 128, 128), (1, 200, 180)])
+@pytest.mark.parametrize(
+    "shape", [(16, 32, 32), (32, 64, 64), (10, 128, 128), (1, 200, 180), (1, 6, 6)]
+)
 def test_a_plan_stays_within_its_voxels_and_fits_its_strides(shape):
     plan = make_plan(
         {"lv": 1}, shape, (9.0, 1.5, 1.5), temporal=True, window=None, voxels=65_536, levels=4
@@ -180,6 +183,7 @@ def test_a_plan_stays_within_its_voxels_and_fits_its_strides(shape):
     assert (np.array(plan.patch) % whole == 0).all()
     assert np.prod(plan.patch) <= 65_536 * 1.3
     assert plan.spacing_mm[0] == 9.0
+    assert 3 <= len(plan.strides) == len(plan.kernels) <= 4
 
 
 def test_subjects_are_on_one_side_of_the_validation_split():
