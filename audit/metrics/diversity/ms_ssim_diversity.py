@@ -15,7 +15,7 @@ from audit.pairing import ROLES, measured, picked
 from audit.preprocessing import Preprocessing
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.pool import FloatArray, IntArray, Pool, pool_of
-from audit.statistics.ssim import ms_ssim
+from audit.statistics.ssim import pairwise_ms_ssim
 
 MOST_VOLUMES = 16
 LONGEST_AXIS = 64
@@ -27,7 +27,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
     images = {
         role: [
             _small(comparison.preprocessing, comparison.cohort(role)[int(i)].image)
-            for i in picks[role]
+            for i in picks[role][: len(picks["synthetic"])]
         ]
         for role in ROLES
         if len(picks[role])
@@ -49,22 +49,11 @@ def excess_similarity(pool: Pool, real: IntArray, synthetic: IntArray) -> float:
     return _mean_pair(pool, synthetic) - _mean_pair(pool, real)
 
 
-def pairwise_ms_ssim(images: npt.NDArray[np.float32]) -> FloatArray:
-    """Similarity (n, n) of all pairs of images (n, z, y, x) in [-1, 1]."""
-    n = len(images)
-    shape = [n, *(size for size in images.shape[1:] if size > 1)]
-    flat = images.reshape(shape)
-    similarity = np.eye(n)
-    for i in range(n - 1):
-        row = ms_ssim(np.broadcast_to(flat[i], flat[i + 1 :].shape), flat[i + 1 :])
-        similarity[i, i + 1 :] = similarity[i + 1 :, i] = row
-    return similarity
-
-
 def _pool(images: dict[str, list[npt.NDArray[np.float32]]]) -> Pool:
     """A pool whose rows are the similarities to all volumes, so that sets index a matrix."""
     stacked = np.stack([image for role in ROLES for image in images.get(role, [])])
-    similarity = pairwise_ms_ssim(stacked)
+    shape = [len(stacked), *(size for size in stacked.shape[1:] if size > 1)]
+    similarity = pairwise_ms_ssim(stacked.reshape(shape))
     ends = np.cumsum([len(images.get(role, [])) for role in ROLES])
     train, holdout, synthetic = np.split(similarity, ends[:-1])
     pool = pool_of(train=train, holdout=holdout, synthetic=synthetic)
