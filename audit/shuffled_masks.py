@@ -77,7 +77,13 @@ def _shuffled(comparison: Comparison) -> ShuffledDice:
 
 def _means(by_structure: Mapping[str, FloatArray]) -> dict[str, float]:
     means = {s: float(np.nanmean(v)) for s, v in by_structure.items() if not np.isnan(v).all()}
-    return {**means, "all": float(np.mean(list(means.values())))} if means else {}
+    if not means:
+        return {}
+    # As for the adherence itself: the mean over a case's structures, then over cases.
+    stacked = np.stack(list(by_structure.values()))
+    told = ~np.isnan(stacked)
+    of_case = np.nansum(stacked, axis=0)[told.any(axis=0)] / told.sum(axis=0)[told.any(axis=0)]
+    return {**means, "all": float(of_case.mean())}
 
 
 def _with_others(pairs: list[Pair], i: int, structure: str) -> tuple[float, float]:
