@@ -166,45 +166,64 @@ def choose_tile(
     whole: Sequence[int],
     memory_gb: float,
 ) -> tuple[int, ...]:
-    """Edges of the largest tile of the output that fits, halving the longest one at a time.
+    """Edges of the tile of the output that computes least twice among those that fit.
 
     Raises:
         BadInput: None fits.
     """
-    fixed = weight_bytes(network) + tensor.numel() * tensor.element_size()
-    edges = tuple(whole)
-    while True:
-        needed = _tile_bytes(network, stack, tensor, whole, edges) + fixed
-        if edges != tuple(whole) and tensor.device.type == "cpu":
-            needed += len(tensor) * stack.channels * math.prod(whole) * 4  # the result itself
-        if needed <= memory_gb * 1e9:
-            return edges
-        longest = max(range(len(edges)), key=lambda axis: edges[axis])
-        smaller = tuple(-(-e // 2) if a == longest else e for a, e in enumerate(edges))
-        if max(edges) <= SMALLEST:
-            raise BadInput(
-                f"{max(memory_gb, 0):.2g} GB are left for {'×'.join(map(str, whole))} voxels",
-                f"at least {needed / 1e9:.2g} GB, for the smallest tiles",
-                "Raise --memory-gb, lower batch_size, or use half precision",
-            )
-        edges = smaller
-
-
-def _tile_bytes(
-    network: nn.Module,
-    stack: Stack,
-    tensor: torch.Tensor,
-    whole: Sequence[int],
-    edges: Sequence[int],
-) -> int:
-    """Bytes at the peak of the largest tile: one in the middle, with halo on all sides."""
-    largest = []
-    for axis, (size, edge) in enumerate(zip(whole, edges, strict=True)):
-        spans = [stack.crop(axis, cut, tensor.shape[2 + axis])[0] for cut in _cuts(size, edge)]
-        largest.append(max(high - low for low, high in spans))
+    limit = memory_gb * 1e9 - weight_bytes(network) - tensor.numel() * tensor.element_size()
+    in_tiles = limit
+    if tensor.device.type == "cpu":
+        in_tiles -= len(tensor) * stack.channels * math.prod(whole) * 4  # the result itself
+    options = [
+        _options(stack, axis, tensor.shape[2 + axis], size) for axis, size in enumerate(whole)
+    ]
+    plans = sorted(product(*options), key=lambda plan: math.prod(o.computed for o in plan))
     dtype = next(network.parameters()).dtype
-    shape = (len(tensor), tensor.shape[1], *largest)
-    return math.ceil(peak_of(network, shape, dtype) * HEADROOM)
+
+    def needs(plan: Sequence[_Option]) -> float:
+        shape = (len(tensor), tensor.shape[1], *(option.largest for option in plan))
+        return peak_of(network, shape, dtype) * HEADROOM
+
+    def voxels(plan: Sequence[_Option]) -> int:
+        return math.prod(option.largest for option in plan)
+
+    per_voxel = needs(plans[0]) / voxels(plans[0])
+    if per_voxel * voxels(plans[0]) <= limit:
+        return tuple(whole)
+    for plan in plans[1:]:
+        # Peaks grow about as the tile does, so most plans need no counting.
+        if per_voxel * voxels(plan) <= 1.2 * in_tiles and needs(plan) <= in_tiles:
+            return tuple(option.edge for option in plan)
+    least = needs(min(plans, key=voxels)) - in_tiles
+    raise BadInput(
+        f"{max(memory_gb, 0):.2g} GB are left for {'×'.join(map(str, whole))} voxels",
+        f"at least {memory_gb + least / 1e9:.2g} GB, for the smallest tiles",
+        "Raise --memory-gb, lower batch_size, or use half precision",
+    )
+
+
+@dataclass(frozen=True)
+class _Option:
+    """One way to cut an axis: tile edge, longest input of a tile, input of all tiles together."""
+
+    edge: int
+    largest: int
+    computed: int
+
+
+def _options(stack: Stack, axis: int, inputs: int, size: int) -> list[_Option]:
+    edges = [size]
+    parts = 1
+    while edges[-1] > SMALLEST:
+        parts += max(1, parts // 4)
+        edges.append(-(-size // parts))
+    found = []
+    for edge in dict.fromkeys(edges):
+        spans = [stack.crop(axis, cut, inputs)[0] for cut in _cuts(size, edge)]
+        lengths = [high - low for low, high in spans]
+        found.append(_Option(edge, max(lengths), sum(lengths)))
+    return found
 
 
 def _cuts(size: int, edge: int) -> list[Interval]:
