@@ -1,0 +1,126 @@
+"""Share of synthetic volumes with a part that was lifted from a training patient.
+
+The volume is cut into overlapping cubes; each is compared with the cube at the same place in all
+training volumes and in their mirror images, after the mean anatomy is taken away. A volume scores
+its best cube, and so does the hold-out, so that searching many cubes costs no false alarms. Parts
+that were moved by more than a few percent of the field of view are missed.
+"""
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.cohort import Cohort
+from audit.comparison import Comparison
+from audit.copy_confirmation import mean_volume, still
+from audit.copy_search import ALPHA, one_volume_each
+from audit.metric import Measurement, Metric
+from audit.statistics.conformal import (
+    chance_of_more_flagged,
+    conformal_p_values,
+    excess,
+    flagged_range,
+    share_by_subject,
+)
+
+Rows = npt.NDArray[np.float32]
+SIDE = 24
+CUBE = 12
+STRIDE = 6
+
+
+def cubes(volume: npt.NDArray[np.float32]) -> Rows:
+    """Overlapping cubes of a volume (c, z, y, x), halved in resolution: unit rows (places, d).
+
+    A cube without contrast becomes zeros and resembles nothing.
+    """
+    import torch
+
+    z, y, x = volume.shape[1:]
+    size = (min(SIDE, z), min(SIDE, y), min(SIDE, x))
+    small = torch.nn.functional.adaptive_avg_pool3d(torch.from_numpy(volume), size).numpy()
+    rows = [_cube(small, corner) for corner in itertools.product(*map(_starts, size))]
+    flat = np.stack(rows) - np.mean(rows, axis=1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    scaled: Rows = np.where(norm > 1e-2, flat / np.maximum(norm, 1e-9), 0.0).astype(np.float32)
+    return scaled
+
+
+def best_cube(queries: Rows, train: Rows) -> npt.NDArray[np.float32]:
+    """Highest correlation (m,) of cubes (m, places, d) with train's (n, places, d) in place."""
+    best = np.full(len(queries), -1.0, np.float32)
+    for place in range(queries.shape[1]):
+        best = np.maximum(best, (queries[:, place] @ train[:, place].T).max(axis=1))
+    return best
+
+
+def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  # noqa: ARG001
+    """Conformal p-values of the best cube, calibrated on whole held-out volumes."""
+    for role in ("train", "holdout", "synthetic"):
+        comparison.cohort(role)
+    rows = one_volume_each(comparison.holdout.subjects)
+    low, high = flagged_range(len(comparison.synthetic), len(rows), ALPHA)
+    mean = mean_volume(comparison)
+    with comparison.workshop.ledger.phase("audit.partial_copies"):
+        train = _all_cubes(comparison, comparison.train, mean, mirrored=True)
+        null = best_cube(_all_cubes(comparison, comparison.holdout, mean)[rows], train)
+        scores = best_cube(_all_cubes(comparison, comparison.synthetic, mean), train)
+    flags = conformal_p_values(null, scores) <= ALPHA
+    share = share_by_subject(flags, comparison.synthetic.subjects)
+    return Measurement(
+        estimate=share,
+        reference={
+            "real_vs_real": ALPHA,
+            "real_vs_real_low": low,
+            "real_vs_real_high": high,
+            "excess": excess(share.value, ALPHA),
+        },
+        p_value=chance_of_more_flagged(int(flags.sum()), len(flags), len(null), ALPHA),
+        params={
+            "test": "number of flagged volumes against its beta-binomial law under no copying",
+            "alpha": ALPHA,
+            "cube": f"{CUBE} of {SIDE} voxels a side, every {STRIDE}",
+            "n_null": len(null),
+        },
+        series={
+            "best_cube_synthetic": [float(v) for v in scores],
+            "best_cube_holdout": [float(v) for v in null],
+        },
+    )
+
+
+def _all_cubes(
+    comparison: Comparison, cohort: Cohort, mean: Rows, *, mirrored: bool = False
+) -> Rows:
+    volumes = (still(comparison.preprocessing(case.image)) for case in cohort)
+    rows = []
+    for volume in volumes:
+        rows.append(cubes(volume - mean))
+        if mirrored:
+            rows.append(cubes(np.ascontiguousarray(volume[..., ::-1]) - mean))
+    return np.stack(rows)
+
+
+def _starts(size: int) -> list[int]:
+    return sorted({*range(0, max(1, size - CUBE + 1), STRIDE), max(0, size - CUBE)})
+
+
+def _cube(volume: Rows, corner: tuple[int, ...]) -> Rows:
+    import torch
+
+    where = tuple(slice(start, start + CUBE) for start in corner)
+    part = torch.from_numpy(np.ascontiguousarray(volume[(slice(None), *where)]))
+    z, y, x = part.shape[1:]
+    half = (max(1, z // 2), max(1, y // 2), max(1, x // 2))
+    return torch.nn.functional.adaptive_avg_pool3d(part, half).numpy().ravel()
+
+
+METRIC = Metric(
+    compute=compute,
+    better="lower",
+    detects=("copying",),
+    bounds=(0.0, 1.0),
+    needs=("holdout",),
+    source="Patch-wise search: Somepalli et al. 2023, arXiv:2212.03860; calibration: 2104.08279",
+)
