@@ -41,7 +41,7 @@ def section(name: str, material: Material) -> dict[str, Any]:
         "question": words.section_question(name),
         "rows": _rows(sorted(done, key=words.rank)),
         "fold": FOLD,
-        "notes": [],
+        "notes": segmenter_notes(done),
         "tables": tables_of(name, material),
         "pictures": pictures_of(name, material),
         "pairs": closest_pairs(material) if name == "memorization" else [],
@@ -62,7 +62,8 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
                 {
                     "anchor": name,
                     "section": words.section_title(name),
-                    "value": f"{words.number(finding.value)} {finding.unit}".strip(),
+                    "value": words.number(finding.value),
+                    "unit": finding.unit,
                     "what": words.label(finding),
                     "interval": words.interval(finding),
                     "floor": words.floor_text(finding),
@@ -77,8 +78,9 @@ def leading(name: str, result: AuditResult) -> Finding | None:
     for metric in words.HEADLINE.get(name, ()):
         fits = [f for f in done if f.name == f"{name}.{metric}"]
         if fits:
-            return next((f for f in fits if f.variant in ("ssl3d", "pooled", "lv")), fits[0])
-    return done[0] if done else None
+            best = {v: i for i, v in enumerate(words.LEADING_VARIANTS)}
+            return min(fits, key=lambda f: best.get(f.variant, 99))
+    return min(done, key=words.rank) if done else None
 
 
 def conclusion(result: AuditResult) -> list[str]:
@@ -95,6 +97,28 @@ def conclusion(result: AuditResult) -> list[str]:
             "each says why in its section."
         )
     return sentences
+
+
+def segmenter_notes(findings: Sequence[Finding]) -> list[str]:
+    """What turned images into labels, and how wrong it is on real cases it never saw."""
+    about = next((f.params for f in findings if isinstance(f.params.get("segmenter"), str)), None)
+    if about is None:
+        return []
+    source = {
+        "given": "came with the cases",
+        "network": "were made by a given network",
+        "built-in": "were made by the built-in segmenter, trained on the labeled training cases",
+    }.get(about["segmenter"], about["segmenter"])
+    details = about.get("segmenter_params", {})
+    error = details.get("error", details) if isinstance(details, dict) else {}
+    dice = error.get("dice", {}) if isinstance(error, dict) else {}
+    scores = ", ".join(
+        f"{words.human(name)} {words.number(one.get('value'))}"
+        for name, one in dice.items()
+        if isinstance(one, dict)
+    )
+    sentence = f"Labels of the synthetic cases {source}."
+    return [sentence + (f" Its own Dice on held-out real cases: {scores}." if scores else "")]
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

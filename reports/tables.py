@@ -18,10 +18,10 @@ def tables_of(section: str, material: Material) -> list[dict[str, Any]]:
 
 def _worst_cases(material: Material) -> list[dict[str, Any]]:
     """Synthetic cases that follow their mask least."""
-    columns = [c for c in material.case_columns("adherence.dice") if material.cases is not None]
+    columns = material.case_columns("adherence.dice.")
     if not columns or material.cases is None:
         return []
-    table = material.cases[material.cases["role"] == "synthetic"]
+    table = material.cases.loc[material.cases["role"] == "synthetic", ["id", *columns]].copy()
     table = table.assign(worst=table[columns].min(axis=1)).nsmallest(WORST, "worst")
     return [
         {

@@ -18,11 +18,20 @@ SECTIONS: dict[str, tuple[str, str]] = {
 HEADLINE = {
     "fidelity": ("kernel_distance", "frechet_distance"),
     "diversity": ("coverage", "recall", "vendi_score"),
-    "adherence": ("dice",),
-    "cardiac": ("ejection_fraction",),
-    "memorization": ("copy_rate",),
-    "footprint": ("carbon_per_volume", "emissions_per_volume", "energy_per_volume"),
+    "adherence": ("dice", "missing_rate", "mask_excess", "hausdorff95"),
+    "cardiac": (
+        "ejection_fraction",
+        "ventricular_volume",
+        "myocardial_mass",
+        "implausible_rate",
+        "joint_function",
+        "volume_curve",
+    ),
+    "memorization": ("copy_rate", "similarity_rate"),
+    "anatomy": ("detection_rate", "joint_anatomy", "organ_volume"),
+    "footprint": ("emissions", "energy_per_volume"),
 }
+LEADING_VARIANTS = ("ssl3d", "all", "pooled", "lv")
 
 _SHORT = {
     "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",
@@ -54,7 +63,12 @@ def human(name: str) -> str:
 def label(finding: Finding) -> str:
     """Name of a finding for a reader: metric and variant."""
     name = human(finding.name.split(".", 1)[-1])
-    return f"{name}, {_SHORT.get(finding.variant, finding.variant)}" if finding.variant else name
+    return f"{name}, {variant_words(finding.variant)}" if finding.variant else name
+
+
+def variant_words(variant: str) -> str:
+    """``lv max_directed`` → ``LV max directed``."""
+    return " ".join(_SHORT.get(word, word) for word in variant.replace("_", " ").split(" "))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -134,4 +148,5 @@ def rank(finding: Finding) -> int:
     names = [f"{finding.section}.{metric}" for metric in HEADLINE.get(finding.section, ())]
     if finding.name in names:
         return names.index(finding.name)
-    return 99 if "/" in finding.variant or finding.name.endswith("_per_phase") else 50
+    breakdown = "/" in finding.variant or finding.variant.startswith("aha")
+    return 99 if breakdown or finding.name.endswith("_per_phase") else 50

@@ -7,9 +7,14 @@ import numpy as np
 from audit.result import Finding
 from reports.figure import HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas
 from reports.figure import picture as wrap
-from reports.figures.common import distribution_pictures, quantiles, series_pictures
+from reports.figures.common import (
+    distribution_pictures,
+    forest_picture,
+    quantiles,
+    series_pictures,
+)
 from reports.material import Material
-from reports.words import human, label
+from reports.words import human, label, rank
 
 FIRST = ("lv_ef_percent", "lv_edv_ml", "lv_esv_ml", "lv_sv_ml", "lv_mass_g", "rv_ef_percent",
          "rv_edv_ml", "rv_esv_ml", "rv_sv_ml")  # fmt: skip
@@ -21,9 +26,12 @@ CURVES = ("phase", "real_low", "real_median", "real_high", "synthetic_low", "syn
 
 def draw(material: Material) -> Iterator[Picture]:
     """Densities, QQ plots, quantile shifts and volume–time curves."""
+    done = sorted((f for f in material.findings("cardiac") if f.status == "ok"), key=rank)
+    forest = forest_picture(done, key="cardiac-forest", title="Against real, all at a glance")
+    if forest is not None:
+        yield forest
     columns = [f"cardiac.{name}" for name in FIRST if material.case_values(f"cardiac.{name}")]
     yield from distribution_pictures("cardiac", material, columns or None)
-    done = [f for f in material.findings("cardiac") if f.status == "ok"]
     paired = [f for f in done if f.series.get("real") and f.series.get("synthetic")]
     if paired:
         yield _qq(paired[:6])

@@ -44,7 +44,7 @@ def distribution_pictures(
 ) -> Iterator[Picture]:
     """Densities of per-case values of a section, real beside synthetic, nine panels a figure."""
     found = columns if columns is not None else material.case_columns(f"{section}.")
-    usable = [c for c in found if any(len(v) > 1 for v in material.case_values(c).values())]
+    usable = [c for c in found if _varies(material.case_values(c))]
     for part in range(0, len(usable), MOST_PANELS):
         chunk = usable[part : part + MOST_PANELS]
         yield _densities(section, material, chunk, part // MOST_PANELS)
@@ -90,7 +90,7 @@ def rain(ax: "Axes", rows: Sequence[tuple[str, Sequence[float], str]], seed: int
         base = len(rows) - 1 - i
         data = np.asarray(values, dtype=float)
         if len(data) > 1 and data.max() > data.min():
-            heights, bins = np.histogram(data, bins=14, density=True)
+            heights, bins = np.histogram(data, bins=int(np.clip(np.sqrt(len(data)) * 2, 6, 20)))
             ax.stairs(base + 0.08 + 0.5 * heights / heights.max(), bins, baseline=base + 0.08,
                       color=color, fill=True, alpha=0.35)  # fmt: skip
         jitter = base - 0.06 - 0.24 * rng.random(len(data))
@@ -233,7 +233,7 @@ def _densities(section: str, material: Material, columns: Sequence[str], part: i
     for ax, column in zip(axes, columns, strict=False):
         values = material.case_values(column)
         density(ax, values)
-        ax.set_title(human(column.split(".", 1)[-1]))
+        ax.set_title(human(column.removeprefix(f"{section}.").split(".", 1)[-1]))
         data |= {f"{column}.{role}": rows for role, rows in values.items()}
     for ax in axes[len(columns) :]:
         ax.set_visible(False)
@@ -243,7 +243,7 @@ def _densities(section: str, material: Material, columns: Sequence[str], part: i
     return picture(
         figure,
         key=f"{section}-densities-{part}",
-        title="Per-case values, real beside synthetic",
+        title=f"{human(section.split('.')[-1])}: every case, real beside synthetic",
         look_for="The orange outline should cover the blue ones: same center, same width, no "
         "peak of its own. Dotted lines are medians."
         if any(len(material.case_values(c)) > 1 for c in columns)
@@ -257,6 +257,11 @@ def _densities(section: str, material: Material, columns: Sequence[str], part: i
 def _counts(material: Material, column: str) -> str:
     values = material.case_values(column)
     return ", ".join(f"{len(v)} {ROLE_NAMES[role]}" for role, v in values.items())
+
+
+def _varies(values: Mapping[str, Sequence[float]]) -> bool:
+    """A constant needs no density: its number is in the table."""
+    return len({v for rows in values.values() for v in rows}) > 2
 
 
 def _is_number(value: Any) -> bool:
