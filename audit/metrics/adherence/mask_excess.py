@@ -1,7 +1,8 @@
 """Dice with one's own mask, less the Dice with masks that others were asked to follow.
 
 A generator that ignores its mask but draws every organ at its usual place can reach a high Dice;
-its excess is 0. The p-value tests that by exchanging own and other at random, subject by subject.
+its excess is 0. ``params["obeys_p_value"]`` tests that by exchanging own and other at random,
+subject by subject: small is good here, so it is not the finding's p-value.
 The most it can reach is 1 less the agreement between the masks themselves (``ceiling``).
 """
 
@@ -65,10 +66,10 @@ def _finding(
     return Measurement(
         estimate=bootstrap_by_subject(np.mean, values[kept], subjects, rng=rng),
         reference={"real_vs_real": ceiling, "null": 0.0, "ceiling": ceiling},
-        p_value=sign_flip_p_value(means, rng),
         params={
             **params,
-            "test": "sign flips by subject, one-sided",
+            "obeys_p_value": sign_flip_p_value(means, rng),
+            "obeys_test": "sign flips by subject, one-sided against no excess",
             "dice_with_others": shuffled.null[name],
         },
         series={"per_case": np.sort(values[kept]).tolist()},
