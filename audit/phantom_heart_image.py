@@ -4,17 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.cohort import Case
-from audit.phantom_heart import (
-    NAMES,
-    Grid,
-    Heart,
-    ejected_share,
-    grid_of,
-    label,
-    occupancy,
-    shape_at,
-    truth,
-)
+from audit.phantom_heart import NAMES, Heart, ejected_share, truth
+from audit.phantom_heart_shape import Grid, grid_of, label, occupancy, shape_at
 from audit.volume import LabelMap, Spacing, Volume
 
 Array = npt.NDArray[np.float32]

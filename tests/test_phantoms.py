@@ -3,16 +3,8 @@ import pytest
 
 from audit.cohort import Cohort, refuse_shared_subjects
 from audit.errors import BadInput
-from audit.phantom_heart import (
-    GROUPS,
-    NAMES,
-    draw_heart,
-    ejected_share,
-    grid_of,
-    label,
-    occupancy,
-    shape_at,
-)
+from audit.phantom_heart import GROUPS, NAMES, draw_heart, ejected_share
+from audit.phantom_heart_shape import grid_of, label, occupancy, shape_at
 from audit.phantoms import heart_cohort, thorax_cohort, with_conditions
 
 GRIDS = [
