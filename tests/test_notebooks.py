@@ -1,0 +1,57 @@
+"""Every notebook runs, at a size that the tests can afford, and is stored without outputs."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+SMALL = {
+    "1_audit_a_folder": "n = 12\nonly = ('fidelity.kernel_distance',)\nwork = 'w'",
+    "2_train_and_compare": (
+        "n = 8\nsamples = 6\nfamilies = ['voldit', 'medlord', 'ldm', 'cardiodit']\n"
+        "changes = {'stage1': {'steps': 2}, 'denoiser': {'steps': 2}, "
+        "'sampling': {'steps': 2}}\nwork = 'w'"
+    ),
+    "4_carbon_budget": "steps = 4\nn = 8\nsamples = 12\nwork = 'w'",
+    "5_add_a_metric": "n = 8",
+}
+SLOW = {"2_train_and_compare", "3_memorization_study"}
+
+
+def small(notebook, name):
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []) and name in SMALL:
+            cell.source = SMALL[name]
+    return notebook
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda f: f.stem)
+def test_a_notebook_is_stored_without_outputs(file):
+    for cell in nbformat.read(file, as_version=4).cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=pytest.mark.slow if f.stem in SLOW else ()) for f in NOTEBOOKS],
+    ids=lambda f: f.stem,
+)
+def test_a_notebook_runs(file, tmp_path, monkeypatch):
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("VOXAUDIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT)]))
+    notebook = small(nbformat.read(file, as_version=4), file.stem)
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
+    ).execute()
