@@ -5,6 +5,7 @@ import pkgutil
 
 from reports.figure import Picture
 from reports.material import Material
+from reports.selfcheck import matrix_picture, shipped_matrix
 
 
 def pictures_of(section: str, material: Material) -> list[Picture]:
@@ -17,4 +18,5 @@ def pictures_of(section: str, material: Material) -> list[Picture]:
         own = list(importlib.import_module(f"reports.figures.{section}").draw(material))
     if not own:
         own = list(common.draw(section, material))
-    return own
+    matrix = matrix_picture(shipped_matrix(), section) if material.findings(section) else None
+    return own if matrix is None else [*own, matrix]

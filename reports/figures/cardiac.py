@@ -14,7 +14,7 @@ from reports.figures.common import (
     series_pictures,
 )
 from reports.material import Material
-from reports.words import human, label, rank
+from reports.words import label, rank, variant_words
 
 FIRST = ("lv_ef_percent", "lv_edv_ml", "lv_esv_ml", "lv_sv_ml", "lv_mass_g", "rv_ef_percent",
          "rv_edv_ml", "rv_esv_ml", "rv_sv_ml")  # fmt: skip
@@ -50,7 +50,7 @@ def _qq(findings: Sequence[Finding]) -> Picture:
     data: dict[str, list[float]] = {}
     for ax, finding in zip(axes, findings, strict=False):
         quantiles(ax, finding.series["real"], finding.series["synthetic"])
-        ax.set_title(label(finding), fontsize=7.5)
+        ax.set_title(_short(finding), fontsize=8)
         ax.set_xlabel("real", fontsize=8)
         ax.set_ylabel("synthetic", fontsize=8)
         ax.locator_params(nbins=4)
@@ -105,17 +105,21 @@ def _curve(finding: Finding) -> Picture:
                         alpha=0.18, linewidth=0)  # fmt: skip
         ax.plot(phase, series[f"{role}_median"], color=color, linewidth=1.8, label=role)
     ax.set_xlabel("share of the cardiac cycle (%)")
-    ax.set_ylabel(
-        f"{human(finding.variant or 'volume')} ({finding.params.get('curve_unit', 'mL')})"
-    )
+    ax.set_ylabel("volume, as a share of its reference")
     ax.grid(color=LINE, linewidth=0.5)
     ax.legend(frameon=False, fontsize=8, labelcolor=INK)
     return wrap(
         figure,
         key=f"curve-{finding.metric}",
-        title=f"Volume over the cycle: {label(finding)}",
+        title=f"Volume over the cycle: {variant_words(finding.variant)}",
         look_for="Median and middle 90 % of cases: one emptying, one filling, and the same volume "
-        "at both ends.",
+        "at both ends. Cavities are shares of the end-diastolic LV, the wall of its own mean.",
         n=f"{finding.n} subjects",
         data={name: series[name] for name in CURVES},
     )
+
+
+def _short(finding: Finding) -> str:
+    """A title that fits a small panel: the variant, where it says what is measured."""
+    whole = label(finding)
+    return whole if len(whole) <= 20 else variant_words(finding.variant) or whole

@@ -1,0 +1,101 @@
+"""Figures: closed forms of what is drawn, and grace where data is missing."""
+
+import pytest
+
+from audit.result import AuditResult, Finding, Verdict
+from reports import bars, words
+from reports.figure import canvas, to_svg
+from reports.figures.common import excess, forest_picture
+from reports.material import Material
+from reports.sections import conclusion, leading
+from reports.selfcheck import matrix_picture
+
+
+def finding(metric="fidelity.kernel_distance[a]", value=2.0, low=1.0, high=3.0, **more):
+    fields = {"better": "lower", "n": 20}
+    reference = {"real_vs_real": 1.0, "real_vs_real_low": 0.5, "real_vs_real_high": 2.0}
+    return Finding(metric=metric, value=value, low=low, high=high,
+                   **{"reference": reference, **fields, **more})  # fmt: skip
+
+
+def test_excess_is_zero_at_the_floor_and_one_at_the_end_of_its_bad_side():
+    assert excess(finding(value=1.0, low=0.5, high=2.0)) == pytest.approx((0.0, -0.5, 1.0))
+    higher = finding(value=0.5, low=0.25, high=1.0, better="higher")
+    assert excess(higher) == pytest.approx((1.0, 0.0, 1.5))
+    assert excess(finding(reference={})) is None
+    assert excess(finding(low=None)) is None
+
+
+def test_a_forest_needs_two_rows():
+    assert forest_picture([finding()], key="k", title="t") is None
+    drawn = forest_picture([finding(), finding("fidelity.x")], key="k", title="t")
+    assert drawn.data["excess"] == pytest.approx([1.0, 1.0])
+
+
+def test_svg_is_the_same_bytes_every_time_and_points_nowhere():
+    def draw():
+        figure, (ax,) = canvas()
+        ax.plot([1, 2], [3, 4], color="#d55e00")
+        return to_svg(figure, "a <b>")
+
+    assert draw() == draw()
+    assert "var(--synthetic,#d55e00)" in draw()
+    assert 'aria-label="a &lt;b&gt;"' in draw()
+    assert "<metadata" not in draw()
+
+
+@pytest.mark.parametrize(
+    ("gate", "threshold", "baseline", "side"),
+    [("high ≤ 2", 2.0, None, "right"), ("low ≥ 2", 2.0, None, "left"),
+     ("not worse", 2.0, 1.0, "right"), ("not worse", 2.0, 3.0, "left")],
+)  # fmt: skip
+def test_the_forbidden_side_is_shaded(gate, threshold, baseline, side):
+    verdict = Verdict(gate=gate, metric="m", verdict="PASSED", value=2.1, low=1.9, high=2.3,
+                      threshold=threshold, baseline=baseline)  # fmt: skip
+    drawn = bars.verdict_bar(verdict)
+    start = float(drawn.split('<rect x="')[1].split('"')[0])
+    assert (start > 1) == (side == "right")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (None, "–"), (0.04, "0.04"), (-1.234, "−1.23"), (12345.6, "12346"),
+     (1e-7, "1.00e−7"), (3e9, "3.00e9"), (float("inf"), "–")],
+)  # fmt: skip
+def test_numbers_are_short_and_plain(value, text):
+    assert words.number(value) == text
+
+
+def test_a_conclusion_says_worse_only_outside_the_floor():
+    worse = AuditResult(findings=(finding(value=9.0, low=8.0, high=10.0),))
+    alike = AuditResult(findings=(finding(value=1.5, low=0.8, high=2.5),))
+    assert "worse than the difference between real cohorts" in conclusion(worse)[0]
+    assert "no worse than that, as far as n = 20 can tell" in conclusion(alike)[0]
+
+
+def test_the_leading_number_is_the_named_one():
+    other, named = finding("memorization.aaa"), finding("memorization.copy_rate")
+    assert leading("memorization", AuditResult(findings=(other, named))) is named
+
+
+def test_the_self_check_matrix_shows_strength_or_blindness():
+    one = {"metric": "fidelity.x[a]", "population": "heart", "declared": True, "monotone": True}
+    rows = [one | {"failure": "blur", "smallest_seen": 0.25}]
+    rows += [one | {"failure": "noise", "smallest_seen": None}]
+    drawn = matrix_picture(rows, "fidelity")
+    assert ">0.25<" in drawn.svg
+    assert ">·<" in drawn.svg
+    assert matrix_picture(rows, "diversity") is None
+
+
+SECTIONS = (*words.SECTIONS, "unheard_of")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_draws_without_any_data(section):
+    from reports.figures import pictures_of
+
+    empty = Material(result=AuditResult())
+    assert pictures_of(section, empty) == []
+    plain = Finding(metric=f"{section}.thing", value=1.0, n=3)
+    assert isinstance(pictures_of(section, Material(result=AuditResult(findings=(plain,)))), list)
