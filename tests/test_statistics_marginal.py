@@ -20,7 +20,7 @@ def test_both_distances_equal_scipy_with_ties():
     first, second = rng.integers(0, 8, 30).astype(float), rng.integers(1, 9, 20).astype(float)
     pooled = np.concatenate([first, second])
     order = np.argsort(pooled, kind="stable")
-    w1, ks = ecdf_distances(pooled[order], (order < 30)[None])
+    w1, ks = ecdf_distances(pooled[order], (order < 30)[None], (order >= 30)[None])
     assert w1[0] == pytest.approx(stats.wasserstein_distance(first, second))
     assert ks[0] == pytest.approx(stats.ks_2samp(first, second).statistic)
 

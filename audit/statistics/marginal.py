@@ -73,9 +73,9 @@ def compare_marginals(
     first, second = (np.sort(np.asarray(x, dtype=np.float64)) for x in (real, synthetic))
     _at_least_two(first, second)
     values, is_real = _pooled(first, second)
-    distance, ks = (float(d[0]) for d in ecdf_distances(values, is_real[None]))
+    distance, ks = (float(d[0]) for d in ecdf_distances(values, is_real[None], ~is_real[None]))
     relabeled = rng.permuted(np.tile(is_real, (permutations, 1)), axis=1)
-    null_distance, null_ks = ecdf_distances(values, relabeled)
+    null_distance, null_ks = ecdf_distances(values, relabeled, ~relabeled)
     *quantile_shifts, mean_shift = _shifts(first, second, rng, resamples, level)
     return Marginal(
         distance=_with_interval(distance, first, second, rng, resamples, level),
@@ -88,20 +88,21 @@ def compare_marginals(
     )
 
 
-def ecdf_distances(values: FloatArray, is_first: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Wasserstein-1 and Kolmogorov-Smirnov distances for many labelings of the same values.
+def ecdf_distances(
+    values: FloatArray, first: BoolArray, second: BoolArray
+) -> tuple[FloatArray, FloatArray]:
+    """Wasserstein-1 and Kolmogorov-Smirnov distances for many choices of two cohorts.
 
     Args:
         values: Pooled values in ascending order (n,).
-        is_first: Which of them belong to the first cohort (k, n); others belong to the second.
+        first: Which of them belong to the first cohort (k, n).
+        second: Which belong to the second; a value may be in neither.
 
     Returns:
         Both distances (k,).
     """
-    share_first = np.cumsum(is_first, axis=1) / is_first.sum(axis=1, keepdims=True)
-    others = ~is_first
-    share_second = np.cumsum(others, axis=1) / others.sum(axis=1, keepdims=True)
-    apart = np.abs(share_first - share_second)
+    shares = [np.cumsum(m, axis=1) / m.sum(axis=1, keepdims=True) for m in (first, second)]
+    apart = np.abs(shares[0] - shares[1])
     gaps = np.diff(values)
     # Among ties the order is arbitrary: only the last of equal values counts.
     ends = np.flatnonzero(np.append(gaps > 0, True))
@@ -114,7 +115,7 @@ def marginal_floor(
     n_second: int,
     *,
     rng: np.random.Generator,
-    repeats: int = 200,
+    repeats: int = 400,
 ) -> Floor:
     """Wasserstein-1 distance between two disjoint real cohorts of the given sizes.
 
@@ -134,14 +135,14 @@ def marginal_floor(
         raise NotComputable(
             f"{len(values)} real subjects", f"{n_first + 2} for a floor", "Add real cases"
         )
-    distances = []
-    for _ in range(repeats):
-        picks = rng.permutation(len(values))[: n_first + n_second]
-        is_first = np.zeros(len(values), dtype=bool)
-        is_first[picks[:n_first]] = True
-        order = np.sort(picks)
-        distances.append(ecdf_distances(values[order], is_first[order][None])[0][0])
-    return floor_of(np.array(distances), n_second)
+    rank = _random_ranks(rng, repeats, len(values))
+    first, second = rank < n_first, (rank >= n_first) & (rank < n_first + n_second)
+    return floor_of(ecdf_distances(values, first, second)[0], n_second)
+
+
+def _random_ranks(rng: np.random.Generator, repeats: int, n: int) -> npt.NDArray[np.intp]:
+    """A random permutation of 0 ... n − 1 in each row."""
+    return rng.permuted(np.tile(np.arange(n), (repeats, 1)), axis=1)
 
 
 def _at_least_two(first: FloatArray, second: FloatArray) -> None:
@@ -168,11 +169,13 @@ def _with_interval(
 ) -> Estimate:
     from scipy.stats import norm
 
-    halves = []
-    for _ in range(resamples):
-        values, is_real = _pooled(_half(first, rng), _half(second, rng))
-        halves.append(ecdf_distances(values, is_real[None])[0][0])
-    reach = float(norm.ppf((1 + level) / 2) * np.std(halves, ddof=1))
+    values, is_first = _pooled(first, second)
+    halves = [np.zeros((resamples, len(values)), dtype=bool) for _ in range(2)]
+    for half, member in zip(halves, (is_first, ~is_first), strict=True):
+        n = int(member.sum())
+        half[:, member] = _random_ranks(rng, resamples, n) < max(1, n // 2)
+    spread = ecdf_distances(values, *halves)[0].std(ddof=1)
+    reach = float(norm.ppf((1 + level) / 2) * spread)
     return Estimate(
         value=distance,
         low=max(0.0, distance - reach),
@@ -181,11 +184,6 @@ def _with_interval(
         method="normal, spread over random halves by subject",
         level=level,
     )
-
-
-def _half(values: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Half of the subjects; of two, one is a half."""
-    return values[rng.permutation(len(values))[: max(1, len(values) // 2)]]
 
 
 def _shifts(

@@ -11,8 +11,8 @@ import numpy as np
 
 from audit.against_real import labels_params, rate_by_subject
 from audit.comparison import Comparison
-from audit.metric import Measurement, Metric, Outcome
 from audit.mask_scores import Mask
+from audit.metric import Measurement, Metric, Outcome
 from audit.requested_masks import Adherence, measure_adherence
 
 
