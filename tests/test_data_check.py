@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import voxaudit
 from audit.cohort import Case, write_cohort
 from audit.data_check import check_data
 from audit.errors import BadInput
@@ -144,3 +145,17 @@ def test_a_place_without_volumes_is_bad_input(tmp_path: Path):
     (tmp_path / "note.txt").write_text("x")
     with pytest.raises(BadInput, match="is not a cohort"):
         check_data([tmp_path / "note.txt"])
+
+
+def test_a_table_of_many_shapes_is_cut_short_and_json_is_not(tmp_path: Path, monkeypatch, capfd):
+    for n in range(2, 13):
+        array = np.random.default_rng(n).normal(size=(1, 1, n, 4, 5)).astype(np.float32)
+        write_volume(Volume(array=array, spacing_mm=(1, 1, 2)), tmp_path / f"v{n:02d}.nii.gz")
+    said = {}
+    for words in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["voxaudit", "data", "check", str(tmp_path), *words])
+        with pytest.raises(SystemExit, match="^0$"):
+            voxaudit.main()
+        said[len(words)] = capfd.readouterr().out
+    assert "and 3 more (all with --json)" in said[0]
+    assert len(json.loads(said[1])["cohorts"][0]["shapes"]) == 11

@@ -1,6 +1,8 @@
 """MetaImage and NRRD: LPS to RAS, time, channels, detached data, damage."""
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +110,12 @@ def test_a_header_that_lies_is_unusable(tmp_path: Path, field: str, value: str, 
     file.write_bytes(raw)
     with pytest.raises(UnusableFile, match=reason):
         read_volume(file)
+
+
+def test_threads_that_read_at_once_leave_stderr_as_it_was(tmp_path: Path, capfd):
+    file = _save(tmp_path / "v.mha")
+    with ThreadPoolExecutor(8) as pool:
+        sums = list(pool.map(lambda _: float(read_volume(file).array.sum()), range(32)))
+    assert set(sums) == {float(RAMP.sum())}
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"

@@ -15,6 +15,9 @@ FACTS = (
     *("intensity", "labels", "groups"),
 )
 
+SHOWN = 8
+"""Values of a fact that the table shows, the most common first."""
+
 
 def register(app: typer.Typer) -> None:
     data = typer.Typer(help="Look at volumes before an audit.", no_args_is_help=True)
@@ -69,8 +72,11 @@ def _print_cohort(cohort: "CohortCheck") -> None:
     )
     for fact in FACTS:
         counts: dict[str, float] = getattr(cohort, fact)
-        if counts:
-            print(f"  {fact:<13}" + ", ".join(_count(fact, k, v) for k, v in counts.items()))
+        said = [_count(fact, key, value) for key, value in counts.items()]
+        if len(said) > SHOWN:
+            said = [*said[:SHOWN], f"and {len(said) - SHOWN} more (all with --json)"]
+        if said:
+            print(f"  {fact:<13}{', '.join(said)}")
 
 
 def _count(fact: str, key: str, value: float) -> str:

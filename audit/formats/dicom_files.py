@@ -8,6 +8,11 @@ from pathlib import Path
 from audit.errors import UnusableFile
 from audit.formats.raster import PARSER_ERRORS
 
+HEAD_TAGS = (
+    *("SOPClassUID", "SeriesInstanceUID", "FrameOfReferenceUID", "TriggerTime"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns"),
+)
+
 
 def is_dicom(path: Path) -> bool:
     """Whether a file has the DICOM preamble, or the suffix of DICOM files."""
@@ -76,7 +81,9 @@ def _head(path: Path) -> _Head:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of every odd but harmless value
-            data = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            data = pydicom.dcmread(
+                path, stop_before_pixels=True, force=True, specific_tags=list(HEAD_TAGS)
+            )
             trigger = data.get("TriggerTime")
             return _Head(
                 path=path,

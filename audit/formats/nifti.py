@@ -5,6 +5,7 @@ Reference: https://nifti.nimh.nih.gov/nifti-1 (affines, units, scaling).
 
 import gzip
 import logging
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from audit.errors import UnusableFile
 from audit.formats.raster import Affine, Format, Raster, no_geometry, parsing
 
+_LOGGER = threading.Lock()
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 MAX_FRAME_MS = 60_000.0
 """A longer period is a wrong unit: milliseconds in a field of seconds."""
@@ -84,11 +86,12 @@ def _unpacked(raw: bytes) -> bytes:
 
 
 def _decode(raw: bytes) -> Raster:
-    with _quiet_nibabel(), np.errstate(all="ignore"):
-        kind = _kind(raw)
-        header = kind.header_class(raw[: kind.header_class.sizeof_hdr], check=False)
-        _refuse_bad_sizes(header, len(raw))
+    kind = _kind(raw)
+    header = kind.header_class(raw[: kind.header_class.sizeof_hdr], check=False)
+    _refuse_bad_sizes(header, len(raw))
+    with _quiet_nibabel():
         image = kind.from_bytes(raw)
+    with np.errstate(all="ignore"):
         dtype = image.get_data_dtype()
         if dtype.names is not None or dtype.kind not in "iuf":
             raise UnusableFile(f"voxels are {dtype}", "one real number a voxel", "Convert it")
@@ -157,14 +160,14 @@ def _frame_ms(step: float, unit: str) -> float | None:
 
 @contextmanager
 def _quiet_nibabel() -> Iterator[None]:
-    """Keep nibabel from logging its own lines about a damaged header."""
+    """Keep nibabel from logging its own lines about a damaged header; one thread at a time."""
     logger = logging.getLogger("nibabel.global")
-    was = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = was
+    with _LOGGER:
+        was, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = was
 
 
 FORMAT = Format(name="NIfTI", suffixes=(".nii", ".nii.gz"), read=read)

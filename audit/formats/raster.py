@@ -5,6 +5,7 @@ Arrays here are ``x y z t c`` in the file's own order; the affine maps voxel (x,
 
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ PARSER_ERRORS: tuple[type[Exception], ...] = (
     zlib.error,
 )
 """What third-party parsers raise on damaged bytes."""
+_STDERR = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,11 @@ def parsing(what: str, *more: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Drop what C libraries write on stderr of their own: our one line says what is wrong."""
-    with Path(os.devnull).open("wb") as void:
+    """Drop what C libraries write on stderr of their own: our one line says what is wrong.
+
+    One thread at a time, since the stream is the whole process's.
+    """
+    with _STDERR, Path(os.devnull).open("wb") as void:
         kept = os.dup(2)
         try:
             os.dup2(void.fileno(), 2)
