@@ -199,7 +199,7 @@ def choose_tile(
     raise BadInput(
         f"{max(memory_gb, 0):.2g} GB are left for {'×'.join(map(str, whole))} voxels",
         f"at least {memory_gb + least / 1e9:.2g} GB, for the smallest tiles",
-        "Raise --memory-gb, lower batch_size, or use half precision",
+        f"Raise --memory-gb by {1.05 * least / 1e9:.2g}, lower batch_size, or use half precision",
     )
 
 

@@ -13,7 +13,8 @@ from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
 from generators.latent_generator import LatentGenerator
-from generators.networks.dit import DiT, DiTConfig
+from generators.networks.dit import DiT
+from generators.networks.dit_config import DiTConfig
 from generators.networks.tgca import TGCA, TGCAConfig
 from generators.networks.vqgan import VQGAN, VQGANConfig
 from generators.schedules import ScheduleConfig, build_schedule

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from audit.result import Record
 from generators.networks.fixed import Fixed
+from generators.networks.recompute import recompute_activations
 from generators.tiles import tiled
 
 Axes = int | tuple[int, ...]
@@ -208,6 +209,8 @@ class VQGAN(nn.Module):
             **shared,
         )
         self.quantizer = _Quantizer(config)
+        if config.use_checkpointing:
+            recompute_activations(self)
 
     @property
     def codebook(self) -> Codebook:
@@ -238,11 +241,6 @@ class VQGAN(nn.Module):
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(reconstruction, commitment loss), for training."""
-        if self.config.use_checkpointing and torch.is_grad_enabled():
-            from torch.utils.checkpoint import checkpoint
-
-            quantized, loss = self.codebook(checkpoint(self.encoder, image, use_reentrant=False))
-            return checkpoint(self.decoder, quantized, use_reentrant=False), loss
         quantized, loss = self.codebook(self.encoder(image))
         return self.decoder(quantized), loss
 
