@@ -6,11 +6,12 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from audit.cache import default_cache
 
 GIB = 2**30
+Status = Literal["OK", "WARN", "FAIL"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ class Check:
     """
 
     name: str
-    status: Literal["OK", "WARN", "FAIL"]
+    status: Status
     message: str
     fix: str = ""
 
@@ -38,7 +39,10 @@ def examine() -> list[Check]:
         _python(),
         _torch(),
         _torchvision(),
-        *(Check(name=n, status=s, message=m, fix=f) for n, s, m, f in neighbor_checks()),
+        *(
+            Check(name=name, status=cast(Status, status), message=message, fix=fix)
+            for name, status, message, fix in neighbor_checks()
+        ),
         *_optional_extractors(),
         _nvml(),
         _rapl(),

@@ -104,7 +104,7 @@ def _resample(
     frames = torch.from_numpy(np.ascontiguousarray(array)).reshape(c * t, 1, *array.shape[2:])
     coarser = [min(old, new) for old, new in zip(array.shape[2:], size, strict=True)]
     if coarser != list(array.shape[2:]):
-        frames = torch.nn.functional.adaptive_avg_pool3d(frames, coarser)
+        frames = torch.nn.functional.adaptive_avg_pool3d(frames, tuple(coarser))
     if coarser != size:
         frames = torch.nn.functional.interpolate(
             frames, size=size, mode="trilinear", align_corners=False

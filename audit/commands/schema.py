@@ -1,5 +1,7 @@
 """``voxaudit schema config|result``: JSON Schemas for editors and other programs."""
 
+from typing import Any
+
 import typer
 
 from audit.cli import print_json
@@ -13,7 +15,7 @@ def register(app: typer.Typer) -> None:
         from audit.errors import BadInput, did_you_mean
         from audit.result import AuditResult
 
-        models = {"config": Config, "result": AuditResult}
+        models: dict[str, Any] = {"config": Config, "result": AuditResult}
         if kind not in models:
             raise BadInput(f"no schema '{kind}'", did_you_mean(kind, models))
         print_json(models[kind].model_json_schema())
