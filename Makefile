@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two OpenMP runtimes (torch's and faiss's) would spin against each other.
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: demo test check nightly benchmark format clean
 

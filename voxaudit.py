@@ -1,6 +1,7 @@
 """The command ``voxaudit``: mounts the commands of the packages; ``run`` and ``demo`` span them."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -363,6 +364,8 @@ def _demo_command(
 
 def main() -> None:
     """Entry point of the console script."""
+    # Before torch and faiss are imported: their two OpenMP runtimes would spin against each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Newer Typer ships its own copy of click: find the base of its usage errors by name.
     usage_error: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
