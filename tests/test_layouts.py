@@ -9,6 +9,7 @@ import pytest
 from audit.cohort import read_cohort
 from audit.errors import BadInput, UnusableFile
 from audit.layouts.find import find_rows
+from audit.layouts.subjects import subject_in
 
 AFFINE = np.diag([1.5, 1.5, 8.0, 1.0])
 
@@ -257,3 +258,26 @@ def test_a_bad_dataset_json_is_bad_input_or_names_nothing(tmp_path: Path, text: 
     except BadInput:
         return
     assert cohort[0].labels is None
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("sub-01_ses-2_T1w", "sub-01"),
+        ("patient001_frame01", "patient001"),
+        ("Subject_7-scan", "Subject_7"),
+        ("patient001b", None),
+        ("substance-1", None),
+        ("case_001", None),
+    ],
+)
+def test_subjects_in_file_names(name: str, subject: str | None):
+    assert subject_in(name) == subject
+
+
+def test_frames_of_one_patient_are_one_subject_in_any_layout(tmp_path: Path):
+    for i, frame in enumerate(("frame01", "frame12")):
+        _image(tmp_path / f"patient001_{frame}.nii.gz", seed=i)
+    (tmp_path / "c.csv").write_text("image\npatient001_frame01.nii.gz\npatient001_frame12.nii.gz\n")
+    for place in (tmp_path, tmp_path / "c.csv"):
+        assert read_cohort(place, role="train").subjects == ("patient001", "patient001")

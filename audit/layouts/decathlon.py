@@ -14,6 +14,7 @@ from audit.errors import BadInput, UnusableFile
 from audit.formats.find import format_of, strip_suffix
 from audit.layouts.names import checked_names
 from audit.layouts.row import Layout, Listing, Mask, Row
+from audit.layouts.subjects import subject_in
 
 CHANNEL = re.compile(r"_\d{4}$")
 SPLITS = {"imagesTr": ("train", "labelsTr"), "imagesTs": ("test", "labelsTs")}
@@ -42,7 +43,7 @@ def _row(stem: str, files: list[Path], split: str, labels: Path) -> Row:
         several = UnusableFile(f"the case has {len(files)} channels in files of their own", "one")
     return Row(
         id=stem,
-        subject=stem,
+        subject=subject_in(stem) or stem,
         image=tuple(files[:1]),
         masks=tuple(Mask(path=mask) for mask in masks[:1]),
         split=split,

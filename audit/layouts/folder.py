@@ -1,7 +1,7 @@
 """A plain folder of volumes, searched through: the fallback.
 
 ``NAME_labels.nii.gz`` (also ``_label``, ``_mask``, ``_seg``, ``_gt``) is the label map of
-``NAME.nii.gz`` or ``NAME_image.nii.gz``. ``sub-XX`` at the start of a name is the subject; else a
+``NAME.nii.gz`` or ``NAME_image.nii.gz``. ``sub-XX`` or ``patientNNN`` at the start of a name is the subject; else a
 volume in a subfolder belongs to the subject that the subfolder is named after, and the notes say
 so; else each volume is its own. The deepest folder that holds everything and folders named after
 collections (``images``, ``subset0``, ``site-2``) are looked through. A subfolder called ``train``,
@@ -18,6 +18,7 @@ from audit.formats.find import format_of, strip_suffix
 from audit.layouts.names import read_names
 from audit.layouts.row import Layout, Listing, Mask, Row
 from audit.layouts.splits import is_split
+from audit.layouts.subjects import subject_in
 
 MASK_ENDING = re.compile(r"[_.-](labels?|labelmap|masks?|seg|segmentation|gt)$", re.IGNORECASE)
 IMAGE_ENDING = re.compile(r"[_.-](image|img)$", re.IGNORECASE)
@@ -26,7 +27,6 @@ COLLECTION = re.compile(
     r"[-_ ]?[A-Za-z]?\d*$",
     re.IGNORECASE,
 )
-SUBJECT = re.compile(r"^(sub-[A-Za-z0-9]+)")
 
 
 def find(path: Path, *, allow_outside: bool = False) -> Listing:  # noqa: ARG001
@@ -101,8 +101,7 @@ def _key(file: Path, ending: re.Pattern[str]) -> Path:
 def _subject(key: Path, base: Path) -> str:
     folders = key.relative_to(base).parts[:-1]
     parts = [p for p in folders if not is_split(p) and not COLLECTION.match(p)]
-    named = SUBJECT.match(key.name)
-    return named.group(1) if named else (*parts, key.name)[0]
+    return subject_in(key.name) or (*parts, key.name)[0]
 
 
 def _split(key: Path, root: Path) -> str | None:

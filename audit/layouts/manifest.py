@@ -3,7 +3,8 @@
 Columns: ``image`` (enough by itself, as in the official repositories); ``mask`` or ``labels`` with
 codes; ``mask_<structure>`` or ``<structure>_mask`` with a binary mask each; ``id``, ``subject``,
 ``split``, ``spacing_mm`` (x y z in the file's order), ``frame_ms``, ``labeled_frames`` (from 0),
-``condition``, ``group``. Other columns that hold numbers become attributes.
+``condition``, ``group``. Without ``subject`` the file name's ``sub-XX`` or ``patientNNN``, else the
+id, stands for it. Other columns that hold numbers become attributes.
 """
 
 import csv
@@ -11,13 +12,14 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from audit.errors import BadInput, UnusableFile
 from audit.formats.dicom_files import series_files
 from audit.formats.find import strip_suffix
 from audit.layouts.names import read_names
 from audit.layouts.row import Layout, Listing, Mask, Row
+from audit.layouts.subjects import subject_in
 
 CODE_COLUMNS = ("mask", "labels", "label")
 FRAME_COLUMNS = ("labeled_frames", "labelled_frames")
@@ -83,7 +85,7 @@ def _row(line: int, cells: Mapping[str, str], folder: Path, *, allow_outside: bo
     id_ = cells.get("id") or strip_suffix(name) or f"line-{line}"
     known = Row(
         id=id_,
-        subject=cells.get("subject") or id_,
+        subject=cells.get("subject") or subject_in(PurePath(name).name) or id_,
         condition=cells.get("condition") or None,
         group=cells.get("group") or None,
         split=cells.get("split") or None,
