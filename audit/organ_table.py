@@ -36,6 +36,16 @@ def structures_of(comparison: Comparison) -> tuple[str, ...]:
     return tuple(sorted({n for m in maps if isinstance(m, LabelMap) for n in m.names}))
 
 
+def require_lungs(comparison: Comparison) -> None:
+    """Check that label maps name both lungs.
+
+    Raises:
+        NotComputable: They do not.
+    """
+    if not set(LUNGS) <= set(structures_of(comparison)):
+        raise NotComputable("no label map names both lungs", " and ".join(LUNGS))
+
+
 def organ_values(
     labels: LabelMap | NotComputable, case: Case, structures: tuple[str, ...]
 ) -> Mapping[str, Value]:

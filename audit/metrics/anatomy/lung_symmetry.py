@@ -9,13 +9,14 @@ import numpy as np
 from audit.against_real import compare_with_real
 from audit.comparison import Comparison
 from audit.metric import Metric, Outcome
-from audit.organ_table import organ_rows
+from audit.organ_table import organ_rows, require_lungs
 
 QUANTITIES = {"lungs": "lung_asymmetry_percent"}
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
     """The finding."""
+    require_lungs(comparison)
     rows = organ_rows(comparison)
     return compare_with_real(rows, QUANTITIES, comparison, rng, prefix="anatomy")
 

@@ -8,11 +8,12 @@ import numpy as np
 from audit.against_real import compare_with_real
 from audit.comparison import Comparison
 from audit.metric import Metric, Outcome
-from audit.organ_table import organ_rows, structures_of
+from audit.organ_table import organ_rows, require_lungs, structures_of
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
     """One finding a structure."""
+    require_lungs(comparison)
     quantities = {name: f"to_lungs.{name}" for name in structures_of(comparison)}
     return compare_with_real(organ_rows(comparison), quantities, comparison, rng, prefix="anatomy")
 
