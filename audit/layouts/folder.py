@@ -1,11 +1,11 @@
 """A plain folder of volumes, searched through: the fallback.
 
 ``NAME_labels.nii.gz`` (also ``_label``, ``_mask``, ``_seg``, ``_gt``) is the label map of
-``NAME.nii.gz`` or ``NAME_image.nii.gz``. ``sub-XX`` or ``patientNNN`` at the start of a name is the subject; else a
-volume in a subfolder belongs to the subject that the subfolder is named after, and the notes say
-so; else each volume is its own. The deepest folder that holds everything and folders named after
-collections (``images``, ``subset0``, ``site-2``) are looked through. A subfolder called ``train``,
-``val``, ``test`` or the like is a split.
+``NAME.nii.gz`` or ``NAME_image.nii.gz``. ``sub-XX`` or ``patientNNN`` at the start of a name is the
+subject; else a volume in a subfolder belongs to the subject that the subfolder is named after, and
+the notes say so; else each volume is its own. The deepest folder that holds everything and folders
+named after collections (``images``, ``subset0``, ``site-2``) are looked through. A subfolder called
+``train``, ``val``, ``test`` or the like is a split.
 """
 
 import os
