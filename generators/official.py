@@ -116,7 +116,7 @@ def read_config(
         raise BadInput("the denoiser's YAML has no scheduler", "its noise schedule")
     parts: dict[str, Any] = {
         "stage1": _section(first, ("stage1", "model"))["params"],
-        "denoiser": section["params"],
+        "denoiser": _without_later_keys(section["params"], second),
         "scheduler": scheduler,
         "scale_factor": _scale_factor(scale_factor, section, second, third),
     }
@@ -202,6 +202,30 @@ def _section(content: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, An
         f"a section {' or '.join(names)} with params",
         "Check that each file is given for its own part and family",
     )
+
+
+def _without_later_keys(params: dict[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without those of later development versions that say "as published".
+
+    ``voxel_spacing`` and ``spacing`` only shape the position encoding, which the checkpoint holds.
+
+    Raises:
+        BadInput: They say otherwise; such a network or latent is another one.
+    """
+    training = content.get("training") or {}
+    for place, key, neutral in (
+        (params, "self_conditioning", False),
+        (params, "temporal_pe", "absolute"),
+        (training, "normalize_latents", False),
+        (content, "scheduler_type", "ddpm"),
+    ):
+        if place.get(key, neutral) != neutral:
+            raise BadInput(
+                f"'{key}: {place[key]}', an option of unpublished development versions",
+                f"{neutral}, as in the published models",
+            )
+    later = {"self_conditioning", "temporal_pe", "voxel_spacing", "spacing"}
+    return {key: value for key, value in params.items() if key not in later}
 
 
 def _scale_factor(

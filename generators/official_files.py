@@ -14,7 +14,7 @@ Weights = dict[str, torch.Tensor]
 
 TOP_KEYS = {
     "stage1", "model", "dit", "ldm", "tgca", "controlnet", "pretrained_model", "scheduler",
-    "scale_factor", "training", "optim", "losses", "discriminator", "perceptual_network", "wandb",
+    "scheduler_type", "scale_factor", "training", "optim", "losses", "discriminator", "perceptual_network", "wandb",
     "data", "experiment", "sampling",
 }  # fmt: skip
 

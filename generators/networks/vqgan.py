@@ -228,6 +228,7 @@ class VQGAN(nn.Module):
             image: (B, 1, spatial).
             memory_gb: Limit to keep by exact tiles.
         """
+        image = image.to(_dtype(self.encoder))
         return tiled(self.encoder, image, memory_gb=memory_gb, finish=self.quantize)
 
     def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
@@ -237,12 +238,17 @@ class VQGAN(nn.Module):
             latent: (B, C, grid).
             memory_gb: Limit to keep by exact tiles.
         """
-        return tiled(self.decoder, self.quantize(latent), memory_gb=memory_gb)
+        quantized = self.quantize(latent).to(_dtype(self.decoder))
+        return tiled(self.decoder, quantized, memory_gb=memory_gb)
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(reconstruction, commitment loss), for training."""
         quantized, loss = self.codebook(self.encoder(image))
         return self.decoder(quantized), loss
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    return next(network.parameters()).dtype
 
 
 def _per_axis(value: Axes, rank: int) -> Sequence[int]:

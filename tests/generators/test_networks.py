@@ -211,6 +211,7 @@ def test_half_precision_weights_stay_close():
     noise, mask = normal(1, 3, 4, 4, 2), (normal(1, 1, 8, 8, 4) > 0).float()
     wanted = full.sample_latent(noise, steps=4, condition=mask)
     full.bfloat16()
+    assert full.decode(wanted).isfinite().all()
     made = full.sample_latent(noise, steps=4, condition=mask)
     assert made.dtype == torch.float32
     assert (made - wanted).abs().max() < 0.1 * wanted.abs().max()

@@ -204,3 +204,116 @@ def test_the_scale_factor_comes_from_the_yaml_or_from_the_call(family):
     assert load_official(family, **given, scale_factor=2.5).scale_factor == 2.5
     parts = [given["stage1_config"], given["denoiser_config"]]
     assert read_config(family, *parts).scale_factor == (1.0 if family == "voldit" else 1.7)
+
+
+LATER_VOLDIT = """
+model:
+  params:
+    input_size: [64, 64, 32]
+    patch_size: 2
+    in_channels: 8
+    hidden_size: 768
+    depth: 24
+    num_heads: 12
+    class_dropout_prob: 0.1
+    num_classes: 0
+    learn_sigma: false
+    flash_attention: true
+    attn_drop: 0.1
+    mlp_drop: 0.1
+    voxel_spacing: [1.0,1.0,1.0]
+    self_conditioning: false
+scheduler: {schedule: cosine, num_train_timesteps: 1000, prediction_type: v_prediction,
+            zero_terminal_snr: false}
+training: {scale_factor: 1.11, normalize_latents: false}
+optim: {lr: 1.0e-4}
+"""
+CARDIODIT_STAGE1 = """
+model:
+  params:
+    spatial_dims: 3
+    in_channels: 1
+    out_channels: 1
+    num_channels: [128, 256, 256]
+    num_res_channels: [128, 256, 256]
+    num_res_layers: 2
+    downsample_parameters:
+      - [2, 4, 1, 1]
+      - [2, 4, 1, 1]
+      - [[2, 2, 1], [4, 4, 1], 1, [1, 1, 0]]
+    upsample_parameters:
+      - [[2, 2, 1], [4, 4, 1], 1, [1, 1, 0], [0, 0, 0]]
+      - [2, 4, 1, 1, 0]
+      - [2, 4, 1, 1, 0]
+    num_embeddings: 4096
+    embedding_dim: 8
+    epsilon: 1e-5
+discriminator: {params: {num_channels: 64}}
+losses: {perceptual_weight: 0.2}
+wandb: {offline: false}
+"""
+CARDIODIT_B = """
+model:
+  params: {input_size: [10, 28, 28, 8], patch_size: [1, 4, 4, 2], in_channels: 8,
+           hidden_size: 1024, depth: 12, num_heads: 16, mlp_ratio: 4.0, class_dropout_prob: 0.0,
+           num_classes: 0, learn_sigma: false, flash_attention: true}
+scheduler: {schedule: cosine, num_train_timesteps: 300, prediction_type: v_prediction}
+training: {scale_factor: 1.0}
+"""
+MEDLORD_FIRST = """
+ldm:
+  base_lr: 0.000020
+  params: {spatial_dims: 3, in_channels: 8, out_channels: 8, num_res_blocks: 2,
+           num_channels: [64,128,256,512], attention_levels: [False, False, True, True],
+           with_conditioning: False, num_head_channels: [0,0,32,32], use_flash_attention: True}
+  scheduler: {schedule: cosine, num_train_timesteps: 300, prediction_type: v_prediction}
+"""
+MEDLORD_CONTROLNET = """
+controlnet:
+  condition_keys: [aorta, atrium_l, atrium_r, myocardium, ventricle_l, ventricle_r]
+  params: {spatial_dims: 3, in_channels: 8, num_res_blocks: 2, num_channels: [64,128,256,512],
+           attention_levels: [False, False, True, True], with_conditioning: True,
+           num_head_channels: [0, 0, 32, 32], r: 0.5, conditioning_embedding_in_channels: 6,
+           conditioning_embedding_num_channels: [32,64], initial_stride: 2,
+           use_flash_attention: True}
+pretrained_model: {params: {spatial_dims: 3}}
+ldm: {scheduler: {schedule: cosine}}
+training: {scale_factor: 1.0, control_dropout: 0.1}
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(*texts):
+        paths = [tmp_path / f"{i}.yaml" for i in range(len(texts))]
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text)
+        return paths
+
+    return write
+
+
+def test_published_yaml_files_of_all_versions_are_read(written):
+    stage1 = REFERENCE / "voldit" / "stage1.yaml"
+    later = read_config("voldit", stage1, *written(LATER_VOLDIT))
+    assert (later.denoiser.depth, later.denoiser.mlp_drop, later.scale_factor) == (24, 0.1, 1.11)
+    cine = read_config("cardiodit", *written(CARDIODIT_STAGE1, CARDIODIT_B))
+    assert cine.stage1.factor == (8, 8, 4)
+    assert cine.denoiser.grid == (10, 7, 7, 4)
+    first = read_config("medlord", stage1, *written(MEDLORD_FIRST, MEDLORD_CONTROLNET))
+    assert first.adapter.widths == (32, 64, 128, 256)
+    assert first.adapter.with_conditioning
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("self_conditioning: false", "self_conditioning: true"),
+        ("normalize_latents: false", "normalize_latents: true"),
+        ("optim:", "scheduler_type: flow_matching\noptim:"),
+    ],
+)
+def test_options_of_development_versions_are_refused_not_ignored(written, old, new):
+    stage1 = REFERENCE / "voldit" / "stage1.yaml"
+    with pytest.raises(BadInput, match="as in the published models"):
+        read_config("voldit", stage1, *written(LATER_VOLDIT.replace(old, new)))
