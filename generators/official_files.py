@@ -14,8 +14,8 @@ Weights = dict[str, torch.Tensor]
 
 TOP_KEYS = {
     "stage1", "model", "dit", "ldm", "tgca", "controlnet", "pretrained_model", "scheduler",
-    "scheduler_type", "scale_factor", "training", "optim", "losses", "discriminator", "perceptual_network", "wandb",
-    "data", "experiment", "sampling",
+    "scheduler_type", "scale_factor", "training", "optim", "losses", "discriminator",
+    "perceptual_network", "wandb", "data", "experiment", "sampling",
 }  # fmt: skip
 
 
