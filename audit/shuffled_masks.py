@@ -87,10 +87,15 @@ def _means(by_structure: Mapping[str, FloatArray]) -> dict[str, float]:
 
 
 def _with_others(pairs: list[Pair], i: int, structure: str) -> tuple[float, float]:
-    """Mean Dice with the next masks of other subjects: of what was made, and of its own mask."""
+    """Mean Dice with the next masks of other subjects: of what was made, and of its own mask.
+
+    Next in the order of subjects and ids, so that the order of the manifest does not matter.
+    """
     pair, scores = pairs[i], []
+    ring = sorted(range(len(pairs)), key=lambda k: (pairs[k].subject, pairs[k].id))
+    start = ring.index(i)
     for step in range(1, len(pairs)):
-        other = pairs[(i + step) % len(pairs)]
+        other = pairs[ring[(start + step) % len(pairs)]]
         if other.subject == pair.subject or not _comparable(pair, other, structure):
             continue
         made = dice_of(other.requested, pair.made, structure)

@@ -62,8 +62,8 @@ def compare_joint(
     References:
         Székely and Rizzo 2013, doi 10.1016/j.jspi.2013.03.018.
     """
-    first, second = (np.asarray(x, dtype=np.float64) for x in (real, synthetic))
-    more = np.zeros((0, first.shape[-1])) if further_real is None else np.asarray(further_real)
+    first, second = _in_order(real), _in_order(synthetic)
+    more = np.zeros((0, first.shape[-1])) if further_real is None else _in_order(further_real)
     if len(first) < 2 or len(second) < 2:
         raise NotComputable(
             f"{len(first)} real and {len(second)} synthetic subjects have all quantities",
@@ -83,6 +83,12 @@ def compare_joint(
         permutations=permutations,
         floor=_floor(apart, n, m, rng, resamples),
     )
+
+
+def _in_order(rows: npt.ArrayLike) -> FloatArray:
+    """Rows sorted, so that the order of subjects changes no random draw."""
+    given = np.asarray(rows, dtype=np.float64)
+    return given[np.lexsort(given.T)]
 
 
 def _distances(rows: FloatArray) -> FloatArray:

@@ -170,3 +170,11 @@ def test_the_ceiling_is_the_segmenter_on_real_images(honest):
     assert found["lung_left"].reference["ceiling"] == 0
     assert found["heart"].reference["ceiling"] == 1
     assert found["heart"].params["ratio_to_ceiling"] == 1
+
+
+def test_the_order_of_cases_changes_nothing(honest):
+    turned = replace(honest, synthetic=honest.synthetic.subset(range(9, -1, -1)), _made={})
+    for metric in (dice, mask_excess):
+        before, after = metric.compute(honest, rng()), metric.compute(turned, rng())
+        assert before["all"].estimate.value == pytest.approx(after["all"].estimate.value)
+        assert before["all"].reference["null"] == pytest.approx(after["all"].reference["null"])
