@@ -61,9 +61,14 @@ class Labels:
             if isinstance(found, LabelMap)
             for name in found.names
         }
+        if not known:
+            reasons = [
+                m for maps in self.maps.values() for m in maps if not isinstance(m, LabelMap)
+            ]
+            raise reasons[0] if reasons else NotComputable("there are no label maps", "some")
         if structure not in known:
             raise NotComputable(
-                f"no label map names '{structure}'", f"one of {', '.join(sorted(known)) or 'none'}"
+                f"no label map names '{structure}'", f"one of {', '.join(sorted(known))}"
             )
         if self.error is None:
             return
