@@ -131,9 +131,14 @@ class Schedule:
     def _scales(
         self, like: torch.Tensor, timesteps: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        alpha_bar = self.alphas_cumprod[timesteps.cpu()].view(-1, *[1] * (like.ndim - 1))
-        to = {"device": like.device, "dtype": like.dtype}
-        return alpha_bar.sqrt().to(**to), (1 - alpha_bar).sqrt().to(**to)  # type: ignore[call-overload]
+        # Tables go to the device, not time steps to the CPU: that would wait for the GPU.
+        tables = (self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt())
+        shape = (-1, *[1] * (like.ndim - 1))
+        signal, sigma = (
+            table.to(like.device, like.dtype)[timesteps.to(like.device)].view(shape)
+            for table in tables
+        )
+        return signal, sigma
 
 
 def build_schedule(config: ScheduleConfig) -> Schedule:

@@ -154,6 +154,7 @@ class UNet(nn.Module):
                 f"{self.config.in_channels} channels and sizes that divide by {halvings}",
                 "Crop or pad the volumes",
             )
+        _refuse_missing(labels, self.config.num_class_embeds)
         down, middle = control if control is not None else (None, None)
         return self.net(
             noisy,
@@ -256,6 +257,7 @@ class ControlNet(nn.Module):
         time = get_timestep_embedding(timesteps, self.config.widths[0]).to(noisy.dtype)
         context = self.time_embed(time)
         if self.config.num_class_embeds:
+            _refuse_missing(labels, self.config.num_class_embeds)
             context = context + self.class_embedding(labels)
         hidden = self.conv_in(noisy) + features
         outputs = [hidden]
@@ -289,3 +291,8 @@ class ControlNet(nn.Module):
         nn.init.zeros_(convolution.weight)
         nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
         return convolution
+
+
+def _refuse_missing(labels: torch.Tensor | None, classes: int | None) -> None:
+    if classes and labels is None:
+        raise BadInput(f"no labels for a network with {classes} classes", "one per sample")

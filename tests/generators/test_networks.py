@@ -373,6 +373,15 @@ def test_the_published_controlnet_yaml_builds_with_cross_attention_and_no_contex
     assert [d.shape[1] for d in down] == [8, 8, 8, 16]
 
 
+@torch.no_grad()
+def test_a_unet_with_classes_needs_and_follows_labels():
+    unet, latent = randomize(UNet(unet_config(num_class_embeds=3))), normal(1, 3, 4, 4, 4)
+    with pytest.raises(BadInput, match="no labels for a network with 3 classes"):
+        unet(latent, STEP)
+    one, other = (unet(latent, STEP, torch.tensor([c])) for c in (0, 2))
+    assert not torch.allclose(one, other)
+
+
 def test_a_controlnet_of_another_unet_is_refused():
     shared = unet_config(num_channels=(8, 8)).model_dump(exclude={"out_channels", "dropout_cattn"})
     config = medlord.MedLoRDConfig(
