@@ -7,73 +7,34 @@ import csv
 import hashlib
 import io
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
+from audit.case import Case, CaseSource, hash_case
+from audit.case_files import hash_row, read_row, write_case
 from audit.errors import BadInput, UnusableFile
-from audit.formats.find import files_behind
-from audit.formats.raster import parsing
-from audit.label_files import read_labels
 from audit.layouts.find import find_rows
-from audit.layouts.row import Listing, Mask, Row
+from audit.layouts.row import Listing, Row
 from audit.layouts.splits import role_of
 from audit.result import write_text
-from audit.volume import LabelMap, Volume, read_volume, write_label_map, write_volume
+
+__all__ = [
+    "Case",
+    "CaseSource",
+    "Cohort",
+    "Role",
+    "cohort_of",
+    "hash_case",
+    "read_cohort",
+    "refuse_shared_subjects",
+    "refuse_unusable",
+    "write_cohort",
+]
 
 Role = Literal["train", "holdout", "synthetic", "conditions"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One volume with what is known about it.
-
-    Attributes:
-        id: Unique within its cohort.
-        subject: Whose volume it is; several cases may share one.
-        image: The volume. A case of ``conditions`` that has only a mask holds the mask's codes.
-        labels: Its label map; for a synthetic case the map given with it, not the one asked for.
-        condition: Id of the case in ``conditions`` that this synthetic case was asked to follow.
-        group: Class or pathology, such as ``DCM``.
-        attributes: Further numbers by name with unit, such as ``bsa_m2``.
-    """
-
-    id: str
-    subject: str
-    image: Volume
-    labels: LabelMap | None = None
-    condition: str | None = None
-    group: str | None = None
-    attributes: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaseSource:
-    """Where one case comes from: what is known without reading voxels, and how to read them.
-
-    Attributes:
-        id: As in ``Case``.
-        subject: As in ``Case``.
-        read: Reads the case; called on every access, so that a cohort of any size fits.
-        content_hash: Computes the SHA-256 of the bytes behind the case.
-        condition: As in ``Case``.
-        group: As in ``Case``.
-        labeled: Whether the case comes with a label map.
-    """
-
-    id: str
-    subject: str
-    read: Callable[[], Case]
-    content_hash: Callable[[], str]
-    condition: str | None = None
-    group: str | None = None
-    labeled: bool = False
 
 
 class Cohort(Sequence[Case]):
@@ -176,17 +137,6 @@ def cohort_of(role: Role, cases: Sequence[Case]) -> Cohort:
     )
 
 
-def hash_case(case: Case) -> str:
-    """SHA-256 of a case's voxels, labels and geometry."""
-    digest = hashlib.sha256()
-    digest.update(repr((case.image.shape, case.image.spacing_mm, case.image.frame_ms)).encode())
-    digest.update(np.ascontiguousarray(case.image.array).data)
-    if case.labels is not None:
-        digest.update(repr((sorted(case.labels.names.items()), case.labels.frames)).encode())
-        digest.update(np.ascontiguousarray(case.labels.array).data)
-    return digest.hexdigest()
-
-
 def refuse_shared_subjects(train: Cohort, holdout: Cohort) -> None:
     """Stop where a patient is on both sides of the split.
 
@@ -256,61 +206,6 @@ def refuse_unusable(cohort: Cohort) -> None:
         source.read()
 
 
-def read_row(
-    row: Row, *, role: Role, names: Mapping[str, int] | None, image: Volume | None = None
-) -> Case:
-    """Read one case from its files.
-
-    Args:
-        row: Where they lie.
-        role: As in ``read_cohort``.
-        names: Code of each structure; None where nobody said.
-        image: Its image, where it was read already.
-
-    Raises:
-        UnusableFile: One of them cannot be used.
-    """
-    if row.problem is not None:
-        raise row.problem
-    files, masks = row.image, row.masks
-    if role == "conditions" and not masks:
-        files, masks = (), (Mask(path=files[0]),) if files else ()
-    volume = image
-    if volume is None and files:
-        volume = read_volume(files, spacing_mm=row.spacing_mm, frame_ms=row.frame_ms)
-    elif volume is None and (role != "conditions" or not masks):
-        raise UnusableFile("the case has no image", "one", "Give the row an image")
-    labels = None
-    if masks:
-        labels = read_labels(
-            masks,
-            image=volume,
-            names=names,
-            labeled_frames=row.labeled_frames,
-            spacing_mm=row.spacing_mm,
-        )
-    return Case(
-        id=row.id,
-        subject=row.subject,
-        image=volume if volume is not None else _as_volume(labels),
-        labels=labels,
-        condition=row.condition,
-        group=row.group,
-        attributes=dict(row.attributes),
-    )
-
-
-def _as_volume(labels: LabelMap | None) -> Volume:
-    """Codes of a condition in place of intensities."""
-    assert labels is not None
-    return Volume(
-        array=labels.array[None].astype(np.float32),
-        spacing_mm=labels.spacing_mm,
-        spacing_known=labels.spacing_known,
-        frame_ms=labels.frame_ms,
-    )
-
-
 def _source(row: Row, number: int, role: Role, names: Mapping[str, int] | None) -> CaseSource:
     def read() -> Case:
         try:
@@ -331,24 +226,6 @@ def _source(row: Row, number: int, role: Role, names: Mapping[str, int] | None) 
         group=row.group,
         labeled=bool(row.masks) or role == "conditions",
     )
-
-
-def hash_row(row: Row) -> str:
-    """SHA-256 of the bytes of a case's files and of what its row overrides.
-
-    Raises:
-        UnusableFile: A file is gone.
-    """
-    digest = hashlib.sha256()
-    known = (row.spacing_mm, row.frame_ms, row.labeled_frames)
-    digest.update(repr((known, [(m.frame, m.structure) for m in row.masks])).encode())
-    for paths in (row.image, *((mask.path,) for mask in row.masks)):
-        if not paths:
-            continue
-        for path in files_behind(paths):
-            with parsing("the files of the case"), path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _of_role(listing: Listing, role: Role, split: str | None) -> list[Row]:
@@ -399,7 +276,7 @@ def write_cohort(cases: Iterable[Case], folder: str | Path) -> Path:
     for case in cases:
         if case.id in rows:
             raise BadInput("two cases have the same id", "unique ids")
-        rows[case.id] = _write_case(case, place, len(rows))
+        rows[case.id] = write_case(case, place, len(rows))
         if case.labels is not None:
             clash = [n for n, code in case.labels.names.items() if names.get(n, code) != code]
             if clash:
@@ -415,17 +292,3 @@ def write_cohort(cases: Iterable[Case], folder: str | Path) -> Path:
     manifest = place / "cohort.csv"
     write_text(manifest, table.getvalue())
     return manifest
-
-
-def _write_case(case: Case, folder: Path, number: int) -> dict[str, str]:
-    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", case.id)
-    stem = case.id if plain else f"case-{number:05d}"
-    row = {"id": case.id, "subject": case.subject, "image": f"{stem}.nii.gz"}
-    write_volume(case.image, folder / row["image"])
-    if case.labels is not None:
-        row["mask"] = f"{stem}_labels.nii.gz"
-        write_label_map(case.labels, folder / row["mask"], affine=case.image.affine)
-        if case.labels.frames is not None:
-            row["labeled_frames"] = " ".join(map(str, case.labels.frames))
-    row |= {k: v for k in ("condition", "group") if (v := getattr(case, k)) is not None}
-    return row | {name: repr(float(value)) for name, value in case.attributes.items()}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from audit.cohort import Case, read_row
+from audit.case import Case
+from audit.case_files import read_row
 from audit.errors import UnusableFile
 from audit.formats.canonical import orientation_of
 from audit.layouts.find import find_rows

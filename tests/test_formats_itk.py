@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from audit.cohort import hash_row
+from audit.case_files import hash_row
 from audit.errors import UnusableFile
 from audit.layouts.row import Row
 from audit.volume import read_volume
