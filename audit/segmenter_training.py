@@ -35,7 +35,8 @@ class Recipe:
 
     Attributes:
         steps: Most optimization steps.
-        batch: Frames a step.
+        batch: Most frames a step.
+        step_voxels: Voxels a step, which large frames reach with fewer of them (two at least).
         learning_rate: Peak of a cosine schedule with AdamW.
         filters: Channels by level.
         check_every: Steps between validations.
@@ -46,6 +47,7 @@ class Recipe:
 
     steps: int = 320
     batch: int = 4
+    step_voxels: int = 65_536
     learning_rate: float = 4e-3
     filters: tuple[int, ...] = (12, 24, 48, 64)
     check_every: int = 40
@@ -216,9 +218,10 @@ def train(
     checks = [f for case in validation for f in read_frames(case, plan)]
     augment = augmentation(plan, seed)
     rng = np.random.default_rng([seed, 9])
+    batch = min(recipe.batch, max(2, recipe.step_voxels // int(np.prod(plan.patch))))
     best, kept, since, step = -1.0, _snapshot(network), 0, 0
     for step in track(range(1, recipe.steps + 1), "training segmenter"):
-        picks = rng.integers(0, len(frames), recipe.batch)
+        picks = rng.integers(0, len(frames), batch)
         images, codes, annotated = batch_of([frames[i] for i in picks], plan, augment, rng)
         network.train()
         scores = network(images.to(device))
