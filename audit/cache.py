@@ -54,7 +54,8 @@ class Cache:
         """The arrays under a key; None where there are none, or they are damaged."""
         file = self.path(key)
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            # Opened here, for numpy leaves a damaged file open.
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except FileNotFoundError:
             return None

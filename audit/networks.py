@@ -6,6 +6,7 @@ into every cache key.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,9 @@ def load_module(path: Path) -> "torch.nn.Module":
     try:
         if path.suffix == ".pt2":
             return torch.export.load(path).module()
-        return torch.jit.load(str(path), map_location="cpu").eval()
+        with warnings.catch_warnings():  # TorchScript is deprecated, but its files are everywhere
+            warnings.simplefilter("ignore", FutureWarning)
+            return torch.jit.load(str(path), map_location="cpu").eval()
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"{path.name} is neither TorchScript nor an exported program",
