@@ -6,6 +6,7 @@ import numpy.typing as npt
 from audit.cohort import Case
 from audit.phantom_heart import NAMES, Heart, ejected_share, truth
 from audit.phantom_heart_shape import Grid, grid_of, label, occupancy, shape_at
+from audit.phantom_paint import mix, smooth_field
 from audit.volume import LabelMap, Spacing, Volume
 
 Array = npt.NDArray[np.float32]
@@ -152,17 +153,3 @@ class Scene:
         real, imaginary = self.rng.standard_normal((2, *frames.shape), dtype=np.float32) * sigma
         gain = self.rng.uniform(0.85, 1.15)
         return (SCALE * gain * np.hypot(signal + real, imaginary)).astype(np.float32)
-
-
-def mix(below: Array, value: float | Array, share: Array) -> Array:
-    """Paint a value over an image where a structure has its share of the voxel."""
-    return np.asarray(below + (value - below) * share, dtype=np.float32)
-
-
-def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], *, cells: int) -> Array:
-    """A smooth random field of unit variance with about this many bumps along each axis."""
-    from scipy.ndimage import zoom
-
-    coarse = rng.standard_normal([min(cells, n) for n in shape])
-    field = zoom(coarse, [n / c for n, c in zip(shape, coarse.shape, strict=True)], order=3)
-    return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from audit.cohort import Case
-from audit.phantom_heart_image import mix, smooth_field
+from audit.phantom_paint import mix, smooth_field
 from audit.phantom_thorax import (
     AIR,
     BLOOD,
