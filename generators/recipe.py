@@ -110,6 +110,9 @@ class Stage1(Optimization):
     Attributes:
         discriminator_learning_rate: Of the patch discriminator.
         regularization_weight: Of the codebook loss, or of the KL divergence.
+        quantize_after: Steps before quantization sets in, with codes drawn from the encodings of
+            then; 0 quantizes with random codes from the start, as the official scripts do. In a
+            short training random codes collapse onto a few.
         perceptual_weight: 0 for none.
         perceptual_weights: Local file with the perceptual network's weights.
         adversarial_weight: 0 for none.
@@ -121,6 +124,7 @@ class Stage1(Optimization):
 
     discriminator_learning_rate: float = Field(1e-4, gt=0)
     regularization_weight: float = 1.0
+    quantize_after: int = Field(0, ge=0)
     perceptual_weight: float = 0.0
     perceptual_weights: Path | None = None
     adversarial_weight: float = 0.0
@@ -141,7 +145,7 @@ class Denoiser(Optimization):
 
     condition_dropout: float = Field(0.1, ge=0, le=1)
     channel_dropout: float = Field(0.0, ge=0, le=1)
-    picture_every: int = Field(0, ge=0)
+    picture_every: int = Field(500, ge=0)
 
 
 class Sampling(Settings):

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 
 from generators.recipe import Denoiser
-from generators.seeds import Draw
+from generators.seeds import Draw, generator_for
 from generators.training.batches import Item, Items
 from generators.training.course import Course
 from generators.training.latents import read_latent
 from generators.training.loop import Losses, Stage, Trainee, run_stage
+from generators.training.memory import recompute_blocks
 
 
 class Denoise(torch.nn.Module):
@@ -58,6 +59,9 @@ def _train(
 ) -> None:
     course.model.requires_grad_(requires_grad=False)
     network.requires_grad_(requires_grad=True)
+    if settings.gradient_checkpointing:
+        recompute_blocks(course.model.denoiser)
+        recompute_blocks(network)
     trainee = Trainee(
         network=network, call=Denoise(course.model), learning_rate=settings.learning_rate
     )
@@ -69,6 +73,8 @@ def _train(
             trainees={name: trainee},
             items=Items(_item(course, keys, conditional=conditional)),
             losses=_Loss(course, name, settings),
+            picture=lambda: _picture(course, keys[0], conditional=conditional),
+            picture_every=settings.picture_every,
         ),
     )
     course.model.requires_grad_(requires_grad=False)
@@ -85,6 +91,28 @@ def _item(course: Course, keys: list[str], *, conditional: bool) -> Callable[...
         return item
 
     return make
+
+
+def _picture(course: Course, key: str, *, conditional: bool) -> torch.Tensor:
+    """Middle slice of a sample after 10 steps, in [0, 1]."""
+    model, stored = course.model, read_latent(course, key)
+    device = next(model.parameters()).device
+    shape = (1, *stored["latent"].shape)
+    noise = torch.randn(shape, generator=generator_for(course.seed, "picture")).to(device)
+    labels = torch.from_numpy(stored["group"])[None].to(device) if "group" in stored else None
+    condition = None
+    if conditional:
+        masks = torch.from_numpy(course.grid.masks(stored["codes"]))[None]
+        condition = course.family.to_model(masks).to(device)
+    training = model.denoiser.training
+    model.eval()
+    steps = min(10, model.schedule.steps)
+    latent = model.sample_latent(noise, steps=steps, labels=labels, condition=condition)
+    image = course.family.from_model(model.decode(latent / model.scale_factor))[0, 0, 0]
+    model.denoiser.train(training)
+    if model.adapter is not None:
+        model.adapter.train(training)
+    return (image[len(image) // 2].clamp(-1, 1) + 1) / 2
 
 
 class _Loss:

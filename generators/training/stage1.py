@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from generators.networks.vqgan import VQGAN
 from generators.perceptual import Perceptual, load_perceptual
-from generators.seeds import Draw, derive_seed, seeded_globally
+from generators.seeds import Draw, derive_seed, generator_for, seeded_globally
 from generators.training.augment import augment
 from generators.training.batches import Item, Items
 from generators.training.course import Course
 from generators.training.loop import Losses, Stage, Trainee, run_stage
 
 DEAD_BELOW = 1e-3
+KEEP_SMALL = 1e-3
 
 
 class Reconstruction(torch.nn.Module):
@@ -27,11 +29,17 @@ class Reconstruction(torch.nn.Module):
         super().__init__()
         self.stage1 = stage1
 
-    def forward(self, views: torch.Tensor, draw: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, views: torch.Tensor, draw: Draw, *, quantize: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Reconstruction and regularization (codebook loss, or KL divergence per latent value)."""
         from monai.networks.nets import AutoencoderKL
 
         stage1: Any = getattr(self.stage1, "network", self.stage1)
+        network = find_vqgan(stage1)
+        if network is not None and not quantize:
+            latent = network.encoder(views)
+            return network.decoder(latent), KEEP_SMALL * latent.float().square().mean()
         if not isinstance(stage1, AutoencoderKL):
             reconstruction, regularization = self.stage1(views)
             return reconstruction, regularization
@@ -82,7 +90,7 @@ def train_stage1(course: Course) -> None:
 
 PERCEPTUAL_OFF = (
     "off: no weights at hand. Give stage1.perceptual_weights (a local file) or install "
-    "'voxaudit[perceptual]'"
+    "'voxaudit[networks]'"
 )
 
 
@@ -105,7 +113,10 @@ class _Losses:
         images = family.to_model(batch["image"])
         picks = draw.uniform(1, "views")[:, 0]
         views = family.stage1_views(images, picks)
-        made, regularization = calls["stage1"](views, draw)
+        if step == self.settings.quantize_after > 0:
+            start_codebook(self.course)
+        quantize = step >= self.settings.quantize_after
+        made, regularization = calls["stage1"](views, draw, quantize=quantize)
         made = made.float()
         logs = {
             "l1": torch.nn.functional.l1_loss(made, views),
@@ -156,6 +167,33 @@ def codebook_report(stage1: torch.nn.Module) -> dict[str, float] | None:
         "dead": float((sizes < DEAD_BELOW).sum()),
         "perplexity": float(torch.exp(-(used * used.log()).sum())),
     }
+
+
+def find_vqgan(stage1: torch.nn.Module) -> VQGAN | None:
+    """The VQ-GAN in a first stage, whatever wraps it; None for a KL autoencoder."""
+    return next((m for m in stage1.modules() if isinstance(m, VQGAN)), None)
+
+
+@torch.no_grad()
+def start_codebook(course: Course) -> None:
+    """Set the codes to encodings of evenly spread training cases, as many as there are codes."""
+    network = find_vqgan(course.model.stage1)
+    if network is None:
+        return
+    device = network.codebook.embedding.weight.device
+    codebook = network.codebook
+    count, width = codebook.embedding.weight.shape
+    found: list[torch.Tensor] = []
+    for case in np.linspace(0, len(course.cohort) - 1, min(8, len(course.cohort))).astype(int):
+        image = torch.from_numpy(course.grid.image(course.cohort[int(case)].image))[None]
+        views = course.family.stage1_views(course.family.to_model(image), torch.full((1,), 0.5))
+        found.append(network.encoder(views.to(device)).movedim(1, -1).reshape(-1, width))
+    encodings = torch.cat(found)
+    order = torch.randperm(len(encodings), generator=generator_for(course.seed, "codebook"))
+    codes = encodings[order[torch.arange(count) % len(order)]]
+    codebook.embedding.weight.copy_(codes)
+    codebook.ema_w.copy_(codes)
+    codebook.ema_cluster_size.fill_(1.0)
 
 
 def _thaw(stage1: torch.nn.Module) -> None:

@@ -1,0 +1,211 @@
+"""The parts of training: losses that fall, averages, rates, dropout, and refusals."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from micro import micro_recipe
+
+from audit.cohort import Cohort, cohort_of
+from audit.errors import BadInput, RunBroken
+from audit.ledger import Ledger
+from audit.phantoms import thorax_cohort
+from generators.models.ldm import LDM
+from generators.models.medlord import MedLoRD
+from generators.recipe import Denoiser, Optimization
+from generators.seeds import Draw, derive_seed
+from generators.training.augment import augment
+from generators.training.batches import Plan
+from generators.training.denoiser import drop_channels
+from generators.training.ema import Ema
+from generators.training.history import read_lines
+from generators.training.rates import rate_factor
+
+
+@pytest.fixture(scope="module")
+def cohort() -> Cohort:
+    return cohort_of("train", list(thorax_cohort(4, size=32)))
+
+
+def losses(folder: Path, stage: str, name: str) -> list[float]:
+    return [line[name] for line in read_lines(folder / stage / "history.jsonl")]
+
+
+def test_the_micro_model_learns_and_books_its_phases(cohort: Cohort, tmp_path: Path) -> None:
+    recipe = micro_recipe(
+        "medlord",
+        stage1={"steps": 25, "learning_rate": 0.005, "spectral_weight": 0.1, "quantize_after": 12},
+        denoiser={"steps": 30, "learning_rate": 0.01, "batch_size": 4},
+    )
+    ledger = Ledger()
+    generator = MedLoRD(recipe)
+    generator.fit(cohort, folder=tmp_path, ledger=ledger, cpu=True)
+    stage1 = losses(tmp_path, "stage1", "l1")
+    assert np.mean(stage1[8:12]) < 0.75 * stage1[0]
+    denoiser = losses(tmp_path, "denoiser", "denoiser")
+    assert np.mean(denoiser[-6:]) < 0.9 * np.mean(denoiser[:6])
+    phases = {record.phase: record for record in ledger.records()}
+    assert {"stage1_train", "encode_latents", "denoiser_train"} <= set(phases)
+    assert phases["denoiser_train"].work["volumes"] == 120
+    report = generator.record["codebook"]
+    assert report["codes"] == 64
+    assert 0 <= report["dead"] < 64
+
+
+def test_a_nan_loss_stops_and_names_the_last_good_checkpoint(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    recipe = micro_recipe("ldm", stage1={"steps": 6, "checkpoint_every": 2})
+    generator = LDM(recipe)
+
+    def poison(stage: str, step: int) -> None:
+        if (stage, step) == ("stage1", 2):
+            with torch.no_grad():
+                next(generator.model.parameters()).fill_(float("nan"))  # type: ignore[union-attr]
+
+    with pytest.raises(RunBroken, match=r"not finite at step 3.*stage1/last.ckpt"):
+        generator.fit(cohort, folder=tmp_path, cpu=True, on_step=poison)
+
+
+def test_another_recipe_does_not_continue_a_training(cohort: Cohort, tmp_path: Path) -> None:
+    LDM(micro_recipe("ldm")).fit(cohort, folder=tmp_path, cpu=True)
+    other = micro_recipe("ldm", stage1={"learning_rate": 0.1})
+    with pytest.raises(BadInput, match="trained with other settings or data"):
+        LDM(other).fit(cohort, folder=tmp_path, cpu=True)
+
+
+def test_accumulation_gives_the_loss_curve_of_whole_batches(cohort: Cohort, tmp_path: Path) -> None:
+    for parts in (1, 2):
+        recipe = micro_recipe("ldm", denoiser={"batch_size": 4, "accumulate": parts})
+        LDM(recipe).fit(cohort, folder=tmp_path / str(parts), cpu=True)
+    one, two = (losses(tmp_path / str(parts), "denoiser", "denoiser") for parts in (1, 2))
+    assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_autocast_trains_in_bfloat16(cohort: Cohort, tmp_path: Path) -> None:
+    recipe = micro_recipe("ldm", denoiser={"precision": "bf16"})
+    LDM(recipe).fit(cohort, folder=tmp_path, cpu=True)
+    assert np.isfinite(losses(tmp_path, "denoiser", "denoiser")).all()
+
+
+def test_gradient_checkpointing_changes_no_loss(cohort: Cohort, tmp_path: Path) -> None:
+    for family in ("ldm", "voldit"):
+        curves = []
+        for on in (False, True):
+            folder = tmp_path / f"{family}-{on}"
+            recipe = micro_recipe(family, denoiser={"gradient_checkpointing": on})
+            from generators.protocol import GENERATORS
+
+            GENERATORS.load(family)(recipe).fit(cohort, folder=folder, cpu=True)
+            curves.append(losses(folder, "denoiser", "denoiser"))
+        assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+
+
+def test_an_adapter_trains_on_a_frozen_denoiser(cohort: Cohort, tmp_path: Path) -> None:
+    from generators.models.voldit import VolDiT
+
+    generator = VolDiT(micro_recipe("voldit"))
+    seen: dict[str, Any] = {}
+
+    def watch(stage: str, step: int) -> None:
+        if stage == "adapter" and step == 0:
+            seen["denoiser"] = _copy(generator.model.denoiser)  # type: ignore[union-attr]
+            seen["adapter"] = _copy(generator.model.adapter)  # type: ignore[union-attr]
+
+    generator.fit(
+        cohort, folder=tmp_path, structures=("heart", "lung_left"), cpu=True, on_step=watch
+    )
+    assert _copy(generator.model.denoiser) == seen["denoiser"]  # type: ignore[union-attr]
+    assert _copy(generator.model.adapter) != seen["adapter"]  # type: ignore[union-attr]
+
+
+def _copy(module: torch.nn.Module) -> list[bytes]:
+    return [value.detach().numpy().tobytes() for value in module.state_dict().values()]
+
+
+def test_every_case_appears_once_per_pass_whatever_the_batches() -> None:
+    plan = Plan(cases=6, batch_size=4, pieces=2, seed=1)
+    seen = [
+        case for step in range(3) for piece in range(2) for _, _, case in plan.batch(step, piece)
+    ]
+    assert sorted(seen[:6]) == list(range(6))
+    assert sorted(seen[6:]) == list(range(6))
+
+
+def test_a_batch_that_does_not_split_is_refused() -> None:
+    with pytest.raises(BadInput, match="does not split into 2 parts"):
+        Plan(cases=4, batch_size=3, pieces=2, seed=0)
+
+
+def test_the_average_warms_up_and_then_follows_its_decay() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        network.weight.fill_(0.0)
+    average = Ema(network, 0.5)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+    average.update(network, 0)
+    assert float(average.shadow["weight"]) == pytest.approx(1 - 1 / 10)
+    average.shadow["weight"].zero_()
+    average.update(network, 1000)
+    assert float(average.shadow["weight"]) == pytest.approx(0.5)
+
+
+def test_learning_rates_follow_their_closed_forms() -> None:
+    settings = Optimization(epochs=10, batch_size=2, schedule="exponential", gamma=0.5)
+    assert rate_factor(settings, 0, cases=4) == 1
+    assert rate_factor(settings, 5, cases=4) == 0.25
+    cosine = Optimization(steps=110, schedule="cosine", warmup_epochs=10, floor=0.01)
+    assert rate_factor(cosine, 0, cases=1) == pytest.approx(0.1)
+    assert rate_factor(cosine, 10, cases=1) == pytest.approx(1.0)
+    assert rate_factor(cosine, 60, cases=1) == pytest.approx(0.505)
+    assert rate_factor(cosine, 110, cases=1) == pytest.approx(0.01)
+
+
+def test_condition_dropout_has_the_stated_rates() -> None:
+    masks = torch.ones(4000, 2, 1, 1, 1, 1)
+    kept = drop_channels(
+        masks,
+        Draw((0, "test", 0), range(4000)),
+        Denoiser(condition_dropout=0.1, channel_dropout=0.2),
+    )
+    whole = float((kept.flatten(1).sum(1) == 0).float().mean())
+    assert whole == pytest.approx(0.1 + 0.9 * 0.04, abs=0.02)
+    assert float(kept.mean()) == pytest.approx(0.9 * 0.8, abs=0.02)
+
+
+def test_random_numbers_depend_on_the_place_alone() -> None:
+    like = torch.zeros(2, 3)
+    both = Draw((0, "a", 1), [0, 1]).normal(like)
+    torch.testing.assert_close(Draw((0, "a", 1), [1]).normal(like[:1]), both[1:])
+    assert not torch.equal(Draw((0, "a", 2), [0, 1]).normal(like), both)
+    assert derive_seed(1, "a") == derive_seed(1, "a") != derive_seed(1, "b")
+
+
+def test_augmentation_turns_flips_and_crops_all_frames_alike() -> None:
+    recipe = micro_recipe("ldm")
+    data = replace_data(recipe.data, rotate_degrees=5.0, rotate_probability=1.0, crop=(4, 8, 8))
+    frame = torch.randn(1, 1, 8, 12, 12)
+    image = frame.repeat(1, 3, 1, 1, 1)
+    made = augment(image, data, np.random.default_rng(0))
+    assert made.shape == (1, 3, 4, 8, 8)
+    torch.testing.assert_close(made[:, 0], made[:, 2])
+    flipped = augment(
+        frame,
+        replace_data(recipe.data, flip_axis="y", flip_probability=1.0),
+        np.random.default_rng(0),
+    )
+    torch.testing.assert_close(flipped, frame.flip(3))
+
+
+def replace_data(data: Any, **changes: Any) -> Any:
+    return data.model_copy(update=changes)
+
+
+def test_masks_without_labels_are_refused(cohort: Cohort) -> None:
+    bare = cohort_of("train", [replace(case, labels=None) for case in cohort])
+    with pytest.raises(BadInput, match="no label map"):
+        LDM(micro_recipe("ldm")).fit(bare, structures=("heart",), cpu=True)
