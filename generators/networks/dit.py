@@ -7,6 +7,7 @@ on which. Patches may be anisotropic.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,6 +58,7 @@ class DiT(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = config
+        self._known: tuple[Any, list[torch.Tensor]] | None = None
         self.x_embedder = PatchEmbed(config)
         self.t_embedder = TimestepEmbedder(config.hidden_size)
         # VolDiT's files hold a label table even without classes; CardioDiT's do not.
@@ -103,21 +105,25 @@ class DiT(nn.Module):
             tokens = block(tokens, modulations[i], added)
         return self._unpatchify(self.final_layer(tokens, modulations[-1]))
 
+    @torch.no_grad()
     def modulate_all(
         self, timesteps: Sequence[int], labels: torch.Tensor | None = None
     ) -> Modulations:
-        """All that depends on time and label only, for a whole schedule at once."""
+        """All that depends on time and label only, for a whole schedule at once.
+
+        What was computed last is kept for the next batch as long as the weights stay.
+        """
         device = self.pos_embed.device
-        steps = torch.tensor(list(timesteps), device=device)
-        if labels is None or not self.config.num_classes:
-            rows, kinds = torch.zeros(1, dtype=torch.int64, device=device), None
-            count = 1
-        else:
+        rows, kinds = torch.zeros(1, dtype=torch.int64, device=device), None
+        if labels is not None and self.config.num_classes:
             kinds, rows = torch.unique(labels.to(device), return_inverse=True)
-            count = len(kinds)
-            kinds, steps = kinds.repeat(len(steps)), steps.repeat_interleave(count)
-        layers = self._modulate(self._embed(steps, kinds))
-        return Modulations(layers=layers, labels=count, rows=rows)
+        count = len(kinds) if kinds is not None else 1
+        key = (tuple(timesteps), kinds.tolist() if kinds is not None else None, *self._weights())
+        if self._known is None or self._known[0] != key:
+            steps = torch.tensor(list(timesteps), device=device).repeat_interleave(count)
+            repeated = kinds.repeat(len(timesteps)) if kinds is not None else None
+            self._known = (key, self._modulate(self._embed(steps, repeated)))
+        return Modulations(layers=self._known[1], labels=count, rows=rows)
 
     def null_labels(self, batch: int) -> torch.Tensor:
         """The "no class" label of classifier-free guidance.
@@ -132,6 +138,16 @@ class DiT(nn.Module):
                 "Set guidance to 1",
             )
         return torch.full((batch,), self.config.num_classes, device=self.pos_embed.device)
+
+    def _weights(self) -> tuple[Any, ...]:
+        """What changes when the weights that modulations depend on do."""
+        heads = [m.adaLN_modulation for m in [*self.blocks, self.final_layer]]
+        parts = [self.t_embedder, *heads, *([self.y_embedder] if self.y_embedder else [])]
+        weights = [p for part in parts for p in part.parameters()]
+        device = self.pos_embed.device.type
+        cast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        versions = (object() if p.is_inference() else p._version for p in weights)
+        return (cast, *((p.dtype, p.data_ptr()) for p in weights), *versions)
 
     def _embed(self, timesteps: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         context = self.t_embedder(timesteps)

@@ -166,6 +166,27 @@ def test_masks_and_modulations_are_computed_once_a_sample():
 
 
 @torch.no_grad()
+def test_modulations_are_kept_for_the_next_sample_until_a_weight_changes():
+    classes = model(num_classes=3, class_dropout_prob=0.1)
+    count = []
+    classes.denoiser.final_layer.adaLN_modulation.register_forward_hook(lambda *_: count.append(1))
+    noise, labels = normal(1, 3, 4, 4, 2), torch.tensor([1])
+    first = classes.sample_latent(noise, steps=4, labels=labels)
+    again = classes.sample_latent(noise, steps=4, labels=labels)
+    assert len(count) == 1
+    assert torch.equal(first, again)
+    classes.sample_latent(noise, steps=4, labels=torch.tensor([2]))
+    assert len(count) == 2
+    for parameter in classes.denoiser.parameters():
+        parameter.mul_(1.1)
+    changed = classes.sample_latent(noise, steps=1, labels=labels)
+    fresh = classes.schedule.split(
+        classes.denoise(noise, torch.tensor([0]), labels), noise, classes.schedule.alpha_bar(0)
+    )[0]
+    torch.testing.assert_close(changed, fresh, **CLOSE)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpm-solver++"])
 def test_sampling_is_the_loop_over_denoise(sampler):
     from generators.samplers import find_sampler
