@@ -122,10 +122,11 @@ PACKAGED_GATES = GatesFile(
         Gate(
             metric="memorization.copy_rate",
             bound="upper95",
-            max=0.15,
+            max=0.20,
             min_n=8,
-            reason="At most 15 % copies, shown with one-sided 95 % confidence. Lax on purpose, so "
-            "that 19 volumes can show it; a release wants 0.02, which needs 149.",
+            reason="At most 20 % copies, shown with one-sided 95 % confidence. Lax on purpose, so "
+            "that 14 volumes can show it, and 32 with up to two false alarms; a release wants "
+            "0.02, which needs 149.",
         ),
     )
 )

@@ -30,6 +30,7 @@ def _known_pair(row: dict[str, Any], material: Material) -> dict[str, Any]:
         "synthetic": synthetic,
         "train": train,
         "left": ex.webp_uri(ex.contact_sheet([made])) if made else None,
+        "left_text": "not among those drawn",
         "right": ex.webp_uri(ex.contact_sheet([real])) if real else None,
         "text": f"similarity {number(float(row['similarity']))}",
     }
@@ -42,16 +43,18 @@ def _anonymous_pairs(material: Material) -> list[dict[str, Any]]:
         return []
     rows = table[(table["role"] == "synthetic") & table[column].notna()]
     rows = rows.sort_values([column, "id"], ascending=[False, True])
-    ranks = rows[column].rank(pct=True)
+    ranks = rows[column].rank(pct=True, method="max")
     copies = flagged_copies(material)
     pairs = []
     for (_, row), rank in list(zip(rows.iterrows(), ranks, strict=True))[:MOST]:
-        made = _named(material.synthetic, str(row["id"])) if row["id"] not in copies else None
+        copied = row["id"] in copies and not material.public_phantoms
+        made = None if copied else _named(material.synthetic, str(row["id"]))
         pairs.append(
             {
                 "synthetic": str(row["id"]),
                 "train": "",
                 "left": ex.webp_uri(ex.contact_sheet([made])) if made else None,
+                "left_text": "withheld: likely a copy" if copied else "not among those drawn",
                 "right": None,
                 "text": f"similarity {number(float(row[column]))}, percentile {100 * rank:.0f}",
             }

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,24 @@ def colored(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return table[np.clip(labels, 0, 255).astype(np.uint8)]
 
 
-def viewer_entry(exemplar: Exemplar, *, quality: int = 82) -> dict[str, Any]:
+def smaller(exemplar: Exemplar, most_voxels: int) -> Exemplar:
+    """The volume with every k-th voxel in plane, and then every k-th frame, until it fits."""
+    image, labels = exemplar.image, exemplar.labels
+    step = 1
+    while image[:, :, ::step, ::step].size > most_voxels and step < 4:
+        step += 1
+    skip = math.ceil(image[:, :, ::step, ::step].size / most_voxels)
+    cut = np.s_[::skip, :, ::step, ::step]
+    z, y, x = exemplar.spacing_mm
+    return replace(
+        exemplar,
+        image=image[cut],
+        labels=labels[cut] if labels is not None else None,
+        spacing_mm=(z, y * step, x * step),
+    )
+
+
+def viewer_entry(exemplar: Exemplar, *, quality: int = 82, slices: int = 64) -> dict[str, Any]:
     """What the page's script needs to show one volume: sprites of planes and of the cine."""
     z, y, x = exemplar.center
     frame = exemplar.image[0]
@@ -143,9 +160,11 @@ def viewer_entry(exemplar: Exemplar, *, quality: int = 82) -> dict[str, Any]:
     starts = {"axial": z, "coronal": y, "sagittal": x}
     for plane in PLANES:
         stack = plane_stack(frame, plane)
+        step = math.ceil(len(stack) / slices)
         masks = plane_stack(exemplar.labels[0], plane) if exemplar.labels is not None else None
-        entry["planes"][plane] = _sheet(stack, masks, exemplar, plane, quality) | {
-            "start": min(starts[plane], len(stack) - 1)
+        kept = masks[::step] if masks is not None else None
+        entry["planes"][plane] = _sheet(stack[::step], kept, exemplar, plane, quality) | {
+            "start": min(starts[plane] // step, len(stack[::step]) - 1)
         }
     if exemplar.is_cine:
         masks = exemplar.labels[:, z] if exemplar.labels is not None else None

@@ -23,23 +23,26 @@ class Detail:
         exemplars: Most synthetic cases, and as many real ones where they may be shown.
         viewer: Volumes that the 3D viewer can open; 0 leaves the viewer out.
         quality: Of the WebP sprites.
+        slices: Most slices along each axis; further ones are skipped evenly.
     """
 
     exemplars: int = 12
     viewer: int = 4
     quality: int = 82
+    slices: int = 64
 
 
 STEPS = (
     Detail(),
     Detail(viewer=1),
-    Detail(viewer=0),
-    Detail(exemplars=6, viewer=0),
-    Detail(exemplars=4, viewer=0, quality=60),
-    Detail(exemplars=2, viewer=0, quality=40),
-    Detail(exemplars=1, viewer=0, quality=25),
+    Detail(exemplars=6, viewer=1),
+    Detail(exemplars=4, viewer=1),
+    Detail(exemplars=4, viewer=1, quality=60, slices=40),
+    Detail(exemplars=3, viewer=0, quality=50, slices=32),
+    Detail(exemplars=1, viewer=0, quality=25, slices=24),
     Detail(exemplars=0, viewer=0),
 )
+VIEWER_VOXELS = 600_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,15 @@ class Gallery:
     withheld: int
 
 
-def build(material: Material, detail: Detail) -> Gallery:
-    """Sprites, stills and viewer volumes of a run at one level of detail."""
+def build(material: Material, detail: Detail, made: dict[Any, Any] | None = None) -> Gallery:
+    """Sprites, stills and viewer volumes of a run at one level of detail.
+
+    Args:
+        material: The run.
+        detail: How much.
+        made: Sprites of earlier calls, reused and added to.
+    """
+    made = {} if made is None else made
     shown = _shareable(material)
     withheld = len(material.synthetic) - len(shown)
     synthetic = shown[: detail.exemplars]
@@ -68,9 +78,8 @@ def build(material: Material, detail: Detail) -> Gallery:
     everything = [*synthetic, *real]
     if not everything:
         return Gallery(images=None, entries=[], blocks=[], withheld=withheld)
-    entries = [ex.viewer_entry(e, quality=detail.quality) for e in everything]
-    opened = [*synthetic[: max(1, detail.viewer // 2)], *real[: detail.viewer // 2]]
-    opened = (opened if real else synthetic)[: detail.viewer]
+    entries = [_entry(e, detail, made) for e in everything]
+    opened = _alternate(synthetic, real)[: detail.viewer]
     images = {
         "intro": _intro(synthetic, real, withheld),
         "sheets": [_sheet(group) for group in (synthetic, real) if group],
@@ -84,10 +93,14 @@ def build(material: Material, detail: Detail) -> Gallery:
         ],
         "options": _options(everything, everything),
         "viewer": _options(opened, everything),
+        "viewer_note": _viewer_note(opened),
         "has_masks": any("mask" in e["planes"]["axial"] for e in entries),
     }
     return Gallery(
-        images=images, entries=entries, blocks=_blocks(opened, everything), withheld=withheld
+        images=images,
+        entries=entries,
+        blocks=_blocks(opened, everything, made),
+        withheld=withheld,
     )
 
 
@@ -190,16 +203,39 @@ def _options(
     return [{"index": _position(e, everything), "caption": _caption(e)} for e in chosen]
 
 
-def _blocks(opened: Sequence[Exemplar], everything: Sequence[Exemplar]) -> list[dict[str, str]]:
+def _entry(exemplar: Exemplar, detail: Detail, made: dict[Any, Any]) -> dict[str, Any]:
+    key = (id(exemplar), detail.quality, detail.slices)
+    if key not in made:
+        made[key] = ex.viewer_entry(exemplar, quality=detail.quality, slices=detail.slices)
+    entry: dict[str, Any] = made[key]
+    return entry
+
+
+def _blocks(
+    opened: Sequence[Exemplar], everything: Sequence[Exemplar], made: dict[Any, Any]
+) -> list[dict[str, str]]:
     if not opened:
         return []
     blocks = [{"id": "niivue-code", "text": niivue_code()[0]}]
     for exemplar in opened:
         i = _position(exemplar, everything)
-        blocks.append({"id": f"nifti-{i}", "text": ex.nifti_base64(exemplar)})
-        if exemplar.labels is not None:
-            blocks.append({"id": f"labels-{i}", "text": ex.nifti_base64(exemplar, "labels")})
+        if id(exemplar) not in made:
+            made[id(exemplar)] = _packed(ex.smaller(exemplar, VIEWER_VOXELS))
+        blocks += [{"id": f"{kind}-{i}", "text": text} for kind, text in made[id(exemplar)]]
     return blocks
+
+
+def _packed(exemplar: Exemplar) -> list[tuple[str, str]]:
+    packed = [("nifti", ex.nifti_base64(exemplar))]
+    if exemplar.labels is not None:
+        packed.append(("labels", ex.nifti_base64(exemplar, "labels")))
+    return packed
+
+
+def _viewer_note(opened: Sequence[Exemplar]) -> str:
+    if any(e.image.size > VIEWER_VOXELS for e in opened):
+        return "Large volumes are opened at reduced resolution, to keep this file small."
+    return ""
 
 
 def _position(exemplar: Exemplar, everything: Sequence[Exemplar]) -> int:

@@ -45,15 +45,15 @@ def write_report(
 
 
 def render_html(material: Material, *, max_mb: float = CAP_MB) -> str:
-    """The page as text, reduced until it is under the cap and, if it can be, under 5 MB."""
+    """The page as text, with fewer and coarser volumes until it is under 5 MB."""
     page = ""
     body = _body(material)
+    made: dict[Any, Any] = {}
     for step, detail in enumerate(STEPS):
-        found = gallery.build(material, detail)
+        found = gallery.build(material, detail, made)
         page = _page(material, body, found, _reductions(step, detail, found))
         size_mb = len(page.encode()) / 1e6
-        # Past the target, volumes may use what the cap leaves; the viewer goes first.
-        if size_mb <= min(TARGET_MB, max_mb) or (step >= 2 and size_mb <= min(9.0, max_mb)):
+        if size_mb <= min(TARGET_MB, max_mb):
             return page
     if len(page.encode()) / 1e6 > max_mb:
         raise BadInput(
@@ -96,13 +96,17 @@ def _page(
 ) -> str:
     script = _asset("report.js")
     scripts = [script, gallery.niivue_code()[1]] if found.blocks else [script]
-    nav = [("gates", "Gates"), *([("volumes-section", "Volumes")] if found.images else [])]
+    nav = [
+        ("gates", "Gates"),
+        *([("volumes-section", "Volumes")] if found.images or found.withheld else []),
+    ]
     nav += [(s["anchor"], s["title"]) for s in body["sections"]]
     nav += [("limits", "Limits"), ("provenance", "Provenance")]
     return _template().render(
         **body,
         nav=nav,
         images=found.images,
+        withheld=found.withheld,
         limits=sections.limits(material, reductions),
         # Marked safe: our own files, and JSON and base64 that cannot close their element.
         css=Markup(_asset("report.css")),
@@ -121,10 +125,11 @@ def _reductions(step: int, detail: Detail, found: Gallery) -> list[str]:
             "for copies of patients."
         )
     if step:
-        viewer = f"{detail.viewer} volumes" if detail.viewer else "no volume"
+        viewer = f"{detail.viewer} volume" if detail.viewer else "no volume"
         said.append(
             f"To keep the file small, the 3D viewer holds {viewer} and at most "
-            f"{detail.exemplars} volumes are drawn, at image quality {detail.quality}."
+            f"{detail.exemplars} volumes a cohort are drawn, with up to {detail.slices} slices "
+            f"along each axis at image quality {detail.quality}."
         )
     return said
 

@@ -240,6 +240,12 @@ def _sentence(name: str, finding: Finding) -> str:
 
 def _reading(finding: Finding) -> str:
     floor = finding.reference.get("real_vs_real")
+    verdict = finding.params.get("verdict")
+    if isinstance(verdict, str) and verdict:
+        against = (
+            f", against {words.number(floor)} for real against real" if floor is not None else ""
+        )
+        return f"{against}: {verdict}"
     if floor is None or finding.better == "none" or finding.low is None or finding.high is None:
         return f", n = {finding.n}"
     best = finding.reference.get("real_vs_real_high" if finding.better == "lower" else

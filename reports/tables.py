@@ -40,6 +40,14 @@ def _footprint(material: Material) -> list[dict[str, Any]]:
     return [*_phases(material), *_what_if(material)]
 
 
+def _how(method: dict[str, str]) -> str:
+    """How energy was obtained, with components that share a method named together."""
+    groups: dict[str, list[str]] = {}
+    for component, way in method.items():
+        groups.setdefault(way, []).append(component)
+    return "; ".join(f"{', '.join(c)}: {way}" for way, c in groups.items()) or "not metered"
+
+
 def _what_if(material: Material) -> list[dict[str, Any]]:
     """The same energy on other grids; a projection of what was metered, nothing is run again."""
     known = [v for p in material.result.ledger for v in p.energy_kwh.values() if v is not None]
@@ -75,7 +83,7 @@ def _phases(material: Material) -> list[dict[str, Any]]:
     rows = []
     for p in phases:
         metered = [v for v in p.energy_kwh.values() if v is not None]
-        how = "; ".join(f"{k}: {v}" for k, v in p.method.items()) or "not metered"
+        how = _how(p.method)
         work = ", ".join(f"{number(v)} {human(k).lower()}" for k, v in p.work.items())
         energy = f"{number(1000 * sum(metered))} Wh" if metered else "–"
         rows.append([p.phase, f"{number(p.duration_s)} s", energy, how, work or "–", p.attempts])

@@ -18,7 +18,7 @@ from reports.figure import (
 )
 from reports.figures.common import series_pictures
 from reports.material import Material
-from reports.words import number
+from reports.words import number, rank
 
 CURVES = (
     ("holdout_to_train", "hold-out → train", HOLDOUT),
@@ -29,13 +29,14 @@ CURVES = (
 
 def draw(material: Material) -> Iterator[Picture]:
     """Similarity distributions with the threshold, then what further metrics recorded."""
-    drawn = set()
-    for finding in material.findings("memorization"):
-        if finding.status == "ok" and finding.series.get("synthetic_to_train"):
-            drawn.add(finding.metric)
+    shown: list[list[float]] = []
+    done = [f for f in material.findings("memorization") if f.status == "ok"]
+    for finding in sorted(done, key=rank):
+        values = finding.series.get("synthetic_to_train")
+        if values and values not in shown:  # several metrics read the same search
+            shown.append(values)
             yield _similarities(finding)
-    rest = [f for f in material.findings("memorization") if f.metric not in drawn]
-    yield from series_pictures(rest)
+    yield from series_pictures(done, skip=(*(name for name, _, _ in CURVES), "threshold"))
 
 
 def _similarities(finding: Finding) -> Picture:

@@ -73,6 +73,13 @@ def test_a_conclusion_says_worse_only_outside_the_floor():
     assert "no worse than that, as far as n = 20 can tell" in conclusion(alike)[0]
 
 
+def test_a_metric_s_own_verdict_is_quoted_instead():
+    quoted = finding(value=9.0, low=8.0, high=10.0, params={"verdict": "n too small to say"})
+    sentence = conclusion(AuditResult(findings=(quoted,)))[0]
+    assert sentence.endswith("n too small to say.")
+    assert "worse" not in sentence
+
+
 def test_the_leading_number_is_the_named_one():
     other, named = finding("memorization.aaa"), finding("memorization.copy_rate")
     assert leading("memorization", AuditResult(findings=(other, named))) is named

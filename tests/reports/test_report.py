@@ -113,6 +113,17 @@ def test_copies_of_patients_are_not_drawn(light_run):
     assert "1 synthetic volumes are not drawn" in page
 
 
+def test_a_cohort_of_copies_is_not_drawn_at_all(light_run):
+    table = (light_run / "cases.csv").read_text().splitlines()
+    rows = [table[0] + ",memorization.flagged,memorization.similarity"]
+    rows += [f"{row},1,0.99" if row.startswith("synthetic") else f"{row},," for row in table[1:]]
+    (light_run / "cases.csv").write_text("\n".join(rows))
+    page = write_report(light_run).read_text(encoding="utf-8")
+    assert "image/webp" not in page
+    assert "Nothing is drawn" in page
+    assert "withheld: likely a copy" in page
+
+
 def test_hostile_names_stay_text(run):
     result = load_result(run)
     bad = Finding(
