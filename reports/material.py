@@ -1,7 +1,8 @@
 """Everything that reports draw from: the result, per-case values and exemplars of one run."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ class Material:
         internal: Whether real patients may be shown.
         public_phantoms: Whether the "real" cases are phantoms, which anyone may see.
         errors: Names of the metrics that left a traceback.
+        gate_notes: Ignores in force and expired ones, as the last gate printed them.
     """
 
     result: AuditResult
@@ -37,7 +39,8 @@ class Material:
     pairs: Sequence[dict[str, Any]] = ()
     internal: bool = False
     public_phantoms: bool = False
-    errors: Sequence[str] = field(default=())
+    errors: Sequence[str] = ()
+    gate_notes: Sequence[str] = ()
 
     def findings(self, section: str) -> list[Finding]:
         """Findings of one section, in order."""
@@ -92,7 +95,17 @@ def read_material(run: str | Path, *, images: Images = "redacted") -> Material:
         internal=images == "all" and not public,
         public_phantoms=public,
         errors=errors,
+        gate_notes=_gate_notes(folder / "gate.json"),
     )
+
+
+def _gate_notes(file: Path) -> list[str]:
+    if not file.is_file():
+        return []
+    try:
+        return [str(note) for note in json.loads(file.read_text(encoding="utf-8"))["notes"]]
+    except (ValueError, KeyError, TypeError):
+        return ["gate.json cannot be read; run the gate again"]
 
 
 def _read_table(file: Path) -> "pd.DataFrame | None":

@@ -148,6 +148,7 @@ def limits(material: Material, reduced: Sequence[str]) -> list[str]:
     if not material.real and material.synthetic:
         found.append("Images of real patients, and their nearest pairs, are left out on purpose.")
     found += [f"A metric failed with an error: {name}." for name in material.errors]
+    found += [f"Gates: {note}." for note in material.gate_notes]
     found += [
         f"{words.label(f)} ({f.metric}) is not computed: {f.reason}"
         for f in result.findings

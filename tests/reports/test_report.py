@@ -147,6 +147,12 @@ def test_hostile_names_stay_text(run):
     assert page.count("<script>") == 1
 
 
+def test_expired_ignores_are_printed(light_run):
+    (light_run / "gate.json").write_text('{"notes": ["expired ignore on fidelity.x"]}')
+    page = write_report(light_run).read_text(encoding="utf-8")
+    assert "Gates: expired ignore on fidelity.x." in page
+
+
 def test_equal_runs_give_equal_bytes(run):
     assert write_report(run).read_bytes() == write_report(run).read_bytes()
 
