@@ -157,10 +157,10 @@ def _ask(
     asked: list[dict[str, Finding]] = []
     for strength in track(strengths, f"{population}: {failure}"):
         try:
-            made = spoil(honest.synthetic, failure, strength, seed=seed, train=honest.train)
+            made = list(spoil(honest.synthetic, failure, strength, seed=seed, train=honest.train))
         except BadInput:
             return []
-        spoiled = cohort_of("synthetic", list(made))  # drawn once, not on every access
+        spoiled = cohort_of("synthetic", made)  # drawn once, not on every access
         asked.append(_findings(replace(honest, synthetic=spoiled, _made=_kept(honest)), names))
     base = honest.once("selfcheck", lambda: _findings(honest, names))
     return [
