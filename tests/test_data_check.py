@@ -142,6 +142,10 @@ def test_a_place_without_volumes_is_bad_input(tmp_path: Path):
         check_data([tmp_path])
     with pytest.raises(BadInput, match="there is nothing at"):
         check_data([tmp_path / "absent"])
+    with pytest.raises(
+        BadInput, match=r"cannot be read \(File name too long\); expected a readable"
+    ):
+        check_data(["x" * 5000])
     (tmp_path / "note.txt").write_text("x")
     with pytest.raises(BadInput, match="is not a cohort"):
         check_data([tmp_path / "note.txt"])

@@ -15,20 +15,30 @@ def find_rows(path: str | Path, *, allow_outside: bool = False) -> tuple[str, Li
     Raises:
         BadInput: There is nothing there, or nothing that can be read.
     """
-    place = Path(path)
+    try:
+        found = _found(Path(path), allow_outside=allow_outside)
+    except OSError as error:
+        raise BadInput(
+            f"'{path}' cannot be read ({error.strerror})", "a readable folder or manifest"
+        ) from error
+    if found is None:
+        raise BadInput(
+            f"'{path}' is not a cohort",
+            "a folder of NIfTI, MetaImage, NRRD or DICOM files, an ACDC or M&Ms folder, or a CSV",
+        )
+    if not found[1].rows:
+        raise BadInput(f"'{path}' lists no volumes", "at least one")
+    return found
+
+
+def _found(place: Path, *, allow_outside: bool) -> tuple[str, Listing] | None:
     if not place.exists():
         raise BadInput(f"there is nothing at '{place}'", "a folder of volumes or a CSV manifest")
-    for layout in _by_rank():
+    for layout in sorted((LAYOUTS.load(name) for name in LAYOUTS.names()), key=_rank):
         if layout.recognizes(place):
-            listing = layout.find(place, allow_outside=allow_outside)
-            if not listing.rows:
-                raise BadInput(f"'{place}' lists no volumes", "at least one")
-            return layout.name, listing
-    raise BadInput(
-        f"'{place}' is not a cohort",
-        "a folder of NIfTI, MetaImage, NRRD or DICOM files, an ACDC or M&Ms folder, or a CSV",
-    )
+            return layout.name, layout.find(place, allow_outside=allow_outside)
+    return None
 
 
-def _by_rank() -> list[Layout]:
-    return sorted((LAYOUTS.load(name) for name in LAYOUTS.names()), key=lambda layout: layout.rank)
+def _rank(layout: Layout) -> int:
+    return layout.rank
