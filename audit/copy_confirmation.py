@@ -1,7 +1,7 @@
 """Stage two: suspicious synthetic volumes are aligned with the patients they resemble.
 
-A copy shares with its source, after rigid registration, what sets a patient apart from the mean of
-all; no held-out volume shares that with anyone as much.
+A copy shares with its source, after rigid registration, what sets a patient apart from
+the others; no held-out volume shares that with anyone as much.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
 QUANTILE = 0.99
+MODES = 4
+LOOK_AT = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +28,8 @@ class Confirmation:
     Attributes:
         confirmed: Whether it is a copy (s,).
         rows: Synthetic volumes that were aligned: those with p <= 0.05.
-        ncc: Correlation of each of ``rows`` with its best candidate, aligned and beyond the mean
-            volume of the training patients.
+        ncc: Correlation of each of ``rows`` with its best candidate, aligned and beyond what
+            patients share.
         ssim: Structural similarity at that position.
         gap: By how much the best candidate beats the next.
         source: Training row of the best candidate.
@@ -61,7 +63,6 @@ def best_of_candidates(
     cases: Cohort,
     rows: npt.NDArray[np.intp],
     candidates: npt.NDArray[np.int64],
-    template: npt.NDArray[np.float32],
     comparison: Comparison,
 ) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
     """Aligned NCC, SSIM and gap (n,) of cases with their best of k candidates (n, k), and which.
@@ -81,7 +82,11 @@ def best_of_candidates(
     sources = {int(i): still(preprocessing(train[int(i)].image)) for i in np.unique(candidates)}
     moving = np.stack([sources[int(i)] for i in candidates.ravel()])
     found = align(
-        np.repeat(fixed, k, axis=0), moving, template, extent_mm(preprocessing), device=device
+        np.repeat(fixed, k, axis=0),
+        moving,
+        shared_anatomy(comparison),
+        extent_mm(preprocessing),
+        device=device,
     )
     ncc, ssim = found.partial.reshape(-1, k), found.ssim.reshape(-1, k)
     best = ncc.argmax(axis=1)
@@ -93,12 +98,23 @@ def best_of_candidates(
     return ncc[line, best], ssim[line, best], gap, candidates[line, best]
 
 
-def mean_volume(comparison: Comparison, *, look_at: int = 64) -> npt.NDArray[np.float32]:
-    """Mean (c', z, y, x) of ``still`` over training volumes, evenly spread where there are many."""
+def shared_anatomy(comparison: Comparison) -> npt.NDArray[np.float32]:
+    """What training patients share (p, c', z, y, x): the mean of ``still`` and its leading modes.
+
+    Two strangers of one build correlate highly after the mean alone; a copy still does after these.
+    """
+    return comparison.once("memorization:shared", lambda: _shared(comparison))
+
+
+def _shared(comparison: Comparison) -> npt.NDArray[np.float32]:
     train = comparison.train
-    picks = np.unique(np.linspace(0, len(train) - 1, min(look_at, len(train))).astype(int))
-    volumes = [still(comparison.preprocessing(train[int(i)].image)) for i in picks]
-    return np.asarray(np.mean(volumes, axis=0), dtype=np.float32)
+    picks = np.unique(np.linspace(0, len(train) - 1, min(LOOK_AT, len(train))).astype(int))
+    volumes = np.stack([still(comparison.preprocessing(train[int(i)].image)) for i in picks])
+    mean = volumes.mean(axis=0)
+    flat = (volumes - mean).reshape(len(volumes), -1)
+    _, _, modes = np.linalg.svd(flat, full_matrices=False)
+    kept = modes[: min(MODES, len(volumes) // 6)].reshape(-1, *mean.shape)
+    return np.concatenate([mean[None], kept]).astype(np.float32)
 
 
 def still(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -124,12 +140,11 @@ def _confirm(comparison: Comparison) -> Confirmation:
     found = find_matches(comparison)
     with comparison.workshop.ledger.phase("audit.registration"):
         rows = np.flatnonzero(found.suspicious)
-        template = mean_volume(comparison)
         ncc, ssim, gap, source = best_of_candidates(
-            comparison.synthetic, rows, found.synthetic_index[rows], template, comparison
+            comparison.synthetic, rows, found.synthetic_index[rows], comparison
         )
         null_ncc, _, null_gap, _ = best_of_candidates(
-            comparison.holdout, found.holdout_rows, found.holdout_index, template, comparison
+            comparison.holdout, found.holdout_rows, found.holdout_index, comparison
         )
         comparison.workshop.ledger.work(pairs=found.synthetic_index.shape[1] * len(rows))
     confirmed = np.zeros(len(found.p_values), bool)

@@ -23,7 +23,7 @@ ALPHA = 0.05
 FALSE_DISCOVERIES = 0.1
 LEAST_AUC = 0.95
 VIEWS = 4
-NEIGHBORS = 3
+NEIGHBORS = 2
 
 
 @dataclass(frozen=True, kw_only=True)

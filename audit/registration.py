@@ -4,19 +4,20 @@ Left-right flip and six rigid parameters are fitted by gradient on normalized cr
 torch and batched; no two volumes leave it better aligned than a copy and its source.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from audit.spatial import Extent, rigid_theta, shrink, warp
+from audit.spatial import Extent, rigid_theta, warp
 
 FloatArray = npt.NDArray[np.float32]
-TRY_STEPS = 6  # of both mirror images, to choose one
-STEPS = 18
+TRY_STEPS = 8  # of both mirror images, to choose one
+STEPS = 36
 RATE = 0.05
-SIDE = 24
+SIDE = 32
 BATCH = 32
 
 
@@ -26,8 +27,8 @@ class Alignment:
 
     Attributes:
         ncc: Normalized cross-correlation (n,) in [-1, 1]; all of one anatomy come near 1.
-        partial: Correlation (n,) of what is left of both after the template in the same pose:
-            what a patient has of their own.
+        partial: Correlation (n,) of what is left of both after regression on what patients share,
+            in the same pose: what one has of one's own.
         ssim: Structural similarity (n,) at the aligned position.
         angles_deg: Rotation found (n, 3) about x, y, z.
         shifts: Shift found (n, 3) along x, y, z as a share of the field of view.
@@ -45,20 +46,20 @@ class Alignment:
 def align(
     fixed: FloatArray,
     moving: FloatArray,
-    template: FloatArray,
+    shared: FloatArray,
     extent_mm: Extent,
     *,
     device: str,
 ) -> Alignment:
     """Register pairs of volumes (n, c, z, y, x) with flips and rigid moves.
 
-    Volumes are averaged down to at most 24 voxels an axis and slightly smoothed, as a decoder
+    Volumes are averaged down to at most 32 voxels an axis and slightly smoothed, as a decoder
     smooths. Deterministic on one device.
 
     Args:
         fixed: Candidates, one per row.
         moving: What each may be a copy of.
-        template: Mean volume (c, z, y, x) of the training patients.
+        shared: What training patients share (p, c, z, y, x): their mean and leading modes.
         extent_mm: Field of view (z, y, x) in mm.
         device: ``cpu`` or ``cuda``.
     """
@@ -66,7 +67,7 @@ def align(
         _align_batch(
             torch.from_numpy(fixed[i : i + BATCH]).to(device),
             torch.from_numpy(moving[i : i + BATCH]).to(device),
-            torch.from_numpy(template)[None].to(device),
+            torch.from_numpy(shared).to(device),
             extent_mm,
         )
         for i in range(0, len(fixed), BATCH)
@@ -84,11 +85,20 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _by_channel(a, b).mean(dim=1)
 
 
-def partial_correlation(a: torch.Tensor, b: torch.Tensor, template: torch.Tensor) -> torch.Tensor:
-    """Correlation (n,) of volumes (n, c, z, y, x) after regression on a template of that shape."""
-    ab, at, bt = _by_channel(a, b), _by_channel(a, template), _by_channel(b, template)
-    left = ((1 - at**2) * (1 - bt**2)).clamp_min(1e-9).sqrt()
-    return ((ab - at * bt) / left).clamp(-1, 1).mean(dim=1)
+def partial_correlation(a: torch.Tensor, b: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+    """Correlation (n,) of volumes (n, c, z, y, x) after regression on (n, p, c, z, y, x)."""
+    parts = []
+    for channel in range(a.shape[1]):
+        basis = shared[:, :, channel].flatten(2).transpose(1, 2)
+        q, _ = torch.linalg.qr(basis - basis.mean(dim=1, keepdim=True))
+        left = []
+        for volumes in (a, b):
+            rows = volumes[:, channel].flatten(1)
+            rows = rows - rows.mean(dim=1, keepdim=True)
+            left.append(rows - (q @ (q.transpose(1, 2) @ rows[:, :, None]))[:, :, 0])
+        norms = left[0].norm(dim=1) * left[1].norm(dim=1)
+        parts.append((left[0] * left[1]).sum(dim=1) / norms.clamp_min(1e-6))
+    return torch.stack(parts).mean(dim=0)
 
 
 def _by_channel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -118,9 +128,9 @@ def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _align_batch(
-    fixed: torch.Tensor, moving: torch.Tensor, template: torch.Tensor, extent_mm: Extent
+    fixed: torch.Tensor, moving: torch.Tensor, shared: torch.Tensor, extent_mm: Extent
 ) -> Alignment:
-    fixed, moving = _smooth(shrink(fixed, SIDE)), _smooth(shrink(moving, SIDE))
+    fixed, moving = _smooth(_whole(fixed)), _smooth(_whole(moving))
     start = torch.zeros(len(fixed), 6, device=fixed.device)
     straight = torch.zeros(len(fixed), dtype=torch.bool, device=fixed.device)
     tried = [
@@ -133,9 +143,12 @@ def _align_batch(
     with torch.no_grad():
         theta = _theta(moves, flips, extent_mm)
         moved = warp(moving, theta)
-        shared = warp(_smooth(shrink(template, SIDE)).expand_as(moving), theta)
         ssim = structural_similarity(fixed, moved)
-        partial = partial_correlation(fixed, moved, shared)
+        basis = [
+            _smooth(_smooth(warp(_whole(shared), t.expand(len(shared), -1, -1))))
+            for t in theta[:, None]
+        ]
+        partial = partial_correlation(_smooth(fixed), _smooth(moved), torch.stack(basis))
     return Alignment(
         ncc=ncc.double().cpu().numpy(),
         partial=partial.double().cpu().numpy(),
@@ -177,6 +190,12 @@ def _descend(
         optimizer.step()
         schedule.step()
     return kept, best
+
+
+def _whole(volumes: torch.Tensor) -> torch.Tensor:
+    """Averaged by whole factors: uneven windows would leave a pattern of their own."""
+    factors = [math.ceil(n / SIDE) for n in volumes.shape[2:]]
+    return torch.nn.functional.avg_pool3d(volumes, factors) if max(factors) > 1 else volumes
 
 
 def _smooth(volumes: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from audit.cohort import Cohort
 from audit.comparison import Comparison
-from audit.copy_confirmation import mean_volume, still
+from audit.copy_confirmation import shared_anatomy, still
 from audit.copy_search import extractor_of
 from audit.errors import NotComputable
 from audit.estimate import exact
@@ -98,7 +98,7 @@ def _near(comparison: Comparison, queries: Cohort, database: Cohort) -> set[tupl
     fit = align(
         np.stack([still(preprocessing(queries[a].image)) for a, _ in likely]),
         np.stack([still(preprocessing(database[b].image)) for _, b in likely]),
-        mean_volume(comparison),
+        shared_anatomy(comparison),
         extent_mm(preprocessing),
         device=comparison.workshop.device,
     )

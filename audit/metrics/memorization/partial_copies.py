@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from audit.cohort import Cohort
 from audit.comparison import Comparison
-from audit.copy_confirmation import mean_volume, still
+from audit.copy_confirmation import shared_anatomy, still
 from audit.copy_search import ALPHA, one_volume_each
 from audit.metric import Measurement, Metric
 from audit.statistics.conformal import (
@@ -61,7 +61,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
         comparison.cohort(role)
     rows = one_volume_each(comparison.holdout.subjects)
     low, high = flagged_range(len(comparison.synthetic), len(rows), ALPHA)
-    mean = mean_volume(comparison)
+    mean = shared_anatomy(comparison)[0]
     with comparison.workshop.ledger.phase("audit.partial_copies"):
         train = _all_cubes(comparison, comparison.train, mean, mirrored=True)
         null = best_cube(_all_cubes(comparison, comparison.holdout, mean)[rows], train)

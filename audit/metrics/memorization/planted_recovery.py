@@ -1,7 +1,7 @@
 """How many planted copies does the search find? Recall by kind of disturbance.
 
 Training volumes are disturbed and looked up as if they were synthetic. Found means p <= 0.05 with
-the true source among the three candidates; ``confirmed`` adds registration. What is not found here
+the true source among the two candidates; ``confirmed`` adds registration. What is not found here
 cannot be ruled out by any other number of this section.
 """
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from audit.cohort import Case, cohort_of
 from audit.comparison import Comparison
-from audit.copy_confirmation import best_of_candidates, confirm, confirmed_by, mean_volume
+from audit.copy_confirmation import best_of_candidates, confirm, confirmed_by
 from audit.copy_search import ALPHA, extractor_of, find_matches, one_volume_each
 from audit.metric import Measurement, Metric, Outcome
 from audit.neighbors import pearson_rows, top_k
@@ -59,9 +59,7 @@ def _both_stages(comparison: Comparison, rows: npt.NDArray[np.intp]) -> Measurem
             for i, copy in enumerate(copies)
         ],
     )
-    ncc, _, gap, source = best_of_candidates(
-        planted, np.arange(len(rows)), index, mean_volume(comparison), comparison
-    )
+    ncc, _, gap, source = best_of_candidates(planted, np.arange(len(rows)), index, comparison)
     fits = confirmed_by(ncc, gap, result.null_ncc, result.null_gap) & (source == rows)
     return _measurement(comparison, hits & fits, rows, {"rung": LADDER["moved_and_noised"]})
 
@@ -82,7 +80,7 @@ def _found(
     step = encoder.batch_size
     embedded = [encoder.embed(copies[i : i + step]) for i in range(0, len(copies), step)]
     train = pearson_rows(comparison.features(extractor_of(comparison)).train)
-    similarity, index = top_k(pearson_rows(np.concatenate(embedded)), train, min(3, len(train)))
+    similarity, index = top_k(pearson_rows(np.concatenate(embedded)), train, min(2, len(train)))
     p_values = conformal_p_values(find_matches(comparison).holdout, similarity[:, 0])
     return (p_values <= ALPHA) & (index == rows[:, None]).any(axis=1), index
 
