@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from generators.networks.dit_config import DiTConfig
 from generators.networks.fixed import Fixed
-from generators.networks.recompute import Recomputed
 
 FREQUENCIES = 256
 
@@ -111,7 +110,7 @@ class Mlp(nn.Module):
         return functional.dropout(self.fc2(inner), self.dropout, self.training)
 
 
-class Block(nn.Module, Recomputed):
+class Block(nn.Module):
     """Attention and MLP, each modulated by time and label (AdaLN-Zero)."""
 
     def __init__(self, config: DiTConfig) -> None:

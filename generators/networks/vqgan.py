@@ -14,10 +14,10 @@ from monai.networks.nets.vqvae import Decoder, Encoder
 from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from audit.result import Record
 from generators.networks.fixed import Fixed
-from generators.networks.recompute import recompute_activations
 from generators.tiles import tiled
 
 Axes = int | tuple[int, ...]
@@ -209,8 +209,6 @@ class VQGAN(nn.Module):
             **shared,
         )
         self.quantizer = _Quantizer(config)
-        if config.use_checkpointing:
-            recompute_activations(self)
 
     @property
     def codebook(self) -> Codebook:
@@ -243,6 +241,9 @@ class VQGAN(nn.Module):
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(reconstruction, commitment loss), for training."""
+        if self.config.use_checkpointing and torch.is_grad_enabled():
+            quantized, loss = self.codebook(checkpoint(self.encoder, image, use_reentrant=False))
+            return checkpoint(self.decoder, quantized, use_reentrant=False), loss
         quantized, loss = self.codebook(self.encoder(image))
         return self.decoder(quantized), loss
 
