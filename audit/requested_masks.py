@@ -47,12 +47,22 @@ class Adherence:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A requested mask and the map of what was made of it, on one grid."""
+    """A requested mask and the map of what was made of it, on one grid.
+
+    Attributes:
+        id: Of the case.
+        subject: Whose mask it is.
+        requested: The mask.
+        made: The map.
+        partial: Whether an annotator may have drawn a structure in some frames only, so that its
+            absence from a frame says nothing.
+    """
 
     id: str
     subject: str
     requested: LabelMap
     made: LabelMap
+    partial: bool = False
 
 
 def measure_adherence(comparison: Comparison) -> Adherence:
@@ -173,7 +183,7 @@ def _measure(comparison: Comparison) -> Adherence:
 def _measure_own(comparison: Comparison) -> Adherence | None:
     maps = comparison.labels().segmented.get("holdout", [])
     pairs = [
-        Pair(id=case.id, subject=case.subject, requested=case.labels, made=made)
+        Pair(id=case.id, subject=case.subject, requested=case.labels, made=made, partial=True)
         for case, made in zip(comparison.holdout if maps else (), maps, strict=True)
         if case.labels is not None and isinstance(made, LabelMap)
     ]
@@ -215,6 +225,8 @@ def _score_cell(pair: Pair, structure: str, tolerance: float) -> dict[str, float
     if structure not in pair.requested.names or not _asked_for(pair, structure):
         return {**dict.fromkeys(QUANTITIES, float("nan")), "missing": 0.0}
     frames = _frames(pair.requested, pair.made, structure)
+    if pair.partial:
+        frames = [(wanted, made) for wanted, made in frames if wanted.any()]
     scores = [score_structure(a, b, _spacing(pair), tolerance_mm=tolerance) for a, b in frames]
     told = [s for s in scores if s is not None]
     missing = any(a.any() and not b.any() for a, b in frames)

@@ -3,16 +3,18 @@
 The value is the Wasserstein-1 distance between the two distributions: by how many points of
 ejection fraction a synthetic heart must change, on average, for the cohorts to agree. It needs no
 spacing. Read it against ``real_vs_real``, the distance of two real cohorts of the same sizes, and
-beside the segmenter's own bias: an error of the segmenter that real and synthetic cases share
-cancels, one that only synthetic images provoke does not.
+beside the segmenter's own bias and limits of agreement (``segmenter_bias``): an error that real and
+synthetic images share cancels, one that only synthetic images provoke does not.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
 from audit.against_real import compare_with_real
 from audit.comparison import Comparison
 from audit.heart_table import heart_rows
-from audit.metric import Metric, Outcome
+from audit.metric import Measurement, Metric, Outcome
 
 QUANTITIES = {"lv": "lv_ef_percent", "rv": "rv_ef_percent"}
 
@@ -20,7 +22,25 @@ QUANTITIES = {"lv": "lv_ef_percent", "rv": "rv_ef_percent"}
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
     """One finding a ventricle."""
     rows = heart_rows(comparison)
-    return compare_with_real(rows, QUANTITIES, comparison, rng, prefix="cardiac")
+    findings = compare_with_real(rows, QUANTITIES, comparison, rng, prefix="cardiac")
+    left = findings["lv"]
+    if isinstance(left, Measurement):
+        findings["lv"] = replace(left, reference={**left.reference, **_bias(comparison)})
+    return findings
+
+
+def _bias(comparison: Comparison) -> dict[str, float]:
+    """The segmenter's own error on real hearts, in percentage points; nothing for given maps."""
+    error = comparison.labels().error
+    if error is None or error.ef_bias is None:
+        return {}
+    low, high = error.ef_limits_of_agreement or (None, None)
+    known = {
+        "segmenter_bias": error.ef_bias.value,
+        "segmenter_limit_low": low,
+        "segmenter_limit_high": high,
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 METRIC = Metric(

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion
 
 from audit.cohort import Cohort, cohort_of
 from audit.errors import NotComputable
+from audit.estimate import exact
 from audit.heart_rules import RULES
+from audit.heart_table import heart_values
 from audit.metric import METRICS
 from audit.metrics.cardiac import (
     ejection_fraction,
@@ -20,6 +23,7 @@ from audit.metrics.cardiac import (
 )
 from audit.phantoms import spoil
 from audit.scoring import measure
+from audit.segmenter import SegmenterError
 
 NAMES = [name for name in METRICS.names() if name.startswith("cardiac.")]
 
@@ -72,6 +76,46 @@ def test_per_case_columns_are_named_as_agreed(heart_comparison):
         assert not set(real) & {*heart_comparison.train.ids, *heart_comparison.holdout.ids}
     assert {"cardiac.lv_edv_ml", "cardiac.lv_esv_ml", "cardiac.lv_sv_ml"} <= columns
     assert {"cardiac.lv_ef_percent", "cardiac.rv_ef_percent"} <= columns
+
+
+def test_given_frames_are_used_only_where_asked_for(heart_comparison):
+    case = heart_comparison.holdout[0]
+    told = replace(case, attributes={**case.attributes, "ed_frame": 1, "es_frame": 2})
+    by_volume = heart_values(case.labels, told)["lv_ef_percent"]
+    given = heart_values(case.labels, told, given_frames=True)["lv_ef_percent"]
+    assert by_volume == heart_values(case.labels, case)["lv_ef_percent"]
+    assert given < by_volume
+
+
+def test_real_and_synthetic_are_read_by_one_instrument(heart_comparison):
+    """A network that draws every cavity too small biases both cohorts, and no more."""
+    given = heart_comparison.labels()
+
+    def shrunk(labels):
+        array = labels.array.copy()
+        cavity = array == labels.names["lv"]
+        inner = np.stack([binary_erosion(f, iterations=1) for f in cavity])
+        array[cavity & ~inner] = labels.names["myocardium"]
+        return replace(labels, array=array)
+
+    network = replace(
+        given,
+        source="built-in",
+        maps={**given.maps, "synthetic": [shrunk(m) for m in given.maps["synthetic"]]},
+        segmented={"holdout": [shrunk(m) for m in given.maps["holdout"]]},
+        error=SegmenterError(
+            dice={s: exact(0.9, 24) for s in ("lv", "rv", "myocardium")},
+            ef_bias=exact(8.0, 24),
+            ef_limits_of_agreement=(2.0, 14.0),
+        ),
+    )
+    biased = replace(heart_comparison, _made={"labels": network})
+    before = ejection_fraction.compute(heart_comparison, rng())["lv"]
+    after = ejection_fraction.compute(biased, rng())["lv"]
+    assert after.reference["real_mean"] > before.reference["real_mean"] + 5
+    assert after.reference["mean_shift"] == pytest.approx(before.reference["mean_shift"], abs=2)
+    assert after.reference["segmenter_bias"] == 8
+    assert after.params["holdout_maps"] == "segmented"
 
 
 def test_weak_contraction_is_a_shift_of_ejection_fraction(weak):
