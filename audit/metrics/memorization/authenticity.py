@@ -1,7 +1,7 @@
 """Share of synthetic volumes that are not nearer to their training neighbor than its own neighbor.
 
-A generator that copies nothing scores about one half, not one: the reference is what the hold-out
-scores. A copy is never authentic.
+A generator that copies nothing scores about one half (0.4 to 0.7 with the dimension), not one: the
+reference is what the hold-out scores. A copy is never authentic.
 """
 
 import numpy as np
