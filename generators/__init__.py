@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from generators.library import create, load
+    from generators.monai_bundle import load_monai_bundle
     from generators.official import load_official
     from generators.protocol import GENERATORS, VolumeGenerator
     from generators.recipe import preset_names, read_recipe
@@ -20,6 +21,7 @@ _HOME = {
     "VolumeGenerator": "generators.protocol",
     "create": "generators.library",
     "load": "generators.library",
+    "load_monai_bundle": "generators.monai_bundle",
     "load_official": "generators.official",
     "preset_names": "generators.recipe",
     "read_recipe": "generators.recipe",
@@ -31,6 +33,7 @@ __all__ = [
     "VolumeGenerator",
     "create",
     "load",
+    "load_monai_bundle",
     "load_official",
     "preset_names",
     "read_recipe",

@@ -169,6 +169,15 @@ class LatentGenerator:
         with seeded_globally(seed, "weights"):
             self.model = self.family.build(self.config)
         self._latent_shape = ()
+        trained_apart = self.model.adapter is not None and not getattr(
+            self.model, "denoiser_takes_condition", False
+        )
+        if trained_apart and self.recipe.adapter is None:
+            raise BadInput(
+                "the recipe has mask channels but no 'adapter' stage",
+                "how long and at which rate to train the adapter",
+                "Add 'adapter' to the recipe",
+            )
         self.seed, self.train_hash = seed, cohort.hash
 
     def sample(

@@ -16,7 +16,7 @@ from generators.library import load
 from generators.protocol import GENERATORS, VolumeGenerator
 
 sys.path.insert(0, str(Path(__file__).parent / "generators"))
-from micro import micro_recipe
+from micro import ADAPTER, micro_recipe
 
 STRUCTURES = {"thorax": ("lung_left", "lung_right", "heart"), "heart": ("lv", "myocardium", "rv")}
 
@@ -28,15 +28,18 @@ class Kind:
     family: str
     data: str = "thorax"
     masks: bool = False
+    control: bool = False
 
     def __str__(self) -> str:
-        return f"{self.family}-{self.data}{'-masks' if self.masks else ''}"
+        marks = [self.family, self.data, *["masks"] * self.masks, *["control"] * self.control]
+        return "-".join(marks)
 
 
 KINDS = (
     Kind("ldm"),
     Kind("ldm", "heart"),
     Kind("ldm", masks=True),
+    Kind("ldm", "heart", masks=True, control=True),
     Kind("voldit"),
     Kind("voldit", masks=True),
     Kind("medlord", masks=True),
@@ -54,7 +57,8 @@ def fitted(kind: Kind, cohort: Cohort) -> VolumeGenerator:
         generator = model()
         generator.fit(cohort)
         return generator
-    generator = model(micro_recipe(kind.family))
+    control = {"model": {"condition_by": "controlnet"}, "adapter": ADAPTER}
+    generator = model(micro_recipe(kind.family, **(control if kind.control else {})))
     generator.fit(cohort, seed=0, structures=STRUCTURES[kind.data] if kind.masks else None)
     return generator
 

@@ -20,6 +20,7 @@ from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
 from generators.latent_generator import LatentGenerator
+from generators.networks.unet import ControlNet, ControlNetConfig
 from generators.networks.vqgan import VQGAN, VQGANConfig
 from generators.recipe import Settings
 from generators.schedules import ScheduleConfig, build_schedule
@@ -279,7 +280,28 @@ class Ldm(LatentModel):
 def _adapter(config: LdmConfig) -> torch.nn.Module | None:
     if config.concatenates:
         return Occupancy(config.condition_channels * config.frames)
-    return None
+    if not config.condition_channels:
+        return None
+    halvings = config.stage1.factor.bit_length() - 1
+    unet = config.unet
+    return ControlNet(
+        ControlNetConfig(
+            spatial_dims=config.spatial_dims,
+            in_channels=config.stage1.latent_channels * config.frames,
+            num_channels=unet.channels,
+            num_res_blocks=unet.num_res_blocks,
+            attention_levels=unet.attention_levels,
+            num_head_channels=unet.num_head_channels,
+            norm_num_groups=unet.norm_num_groups,
+            norm_eps=unet.norm_eps,
+            resblock_updown=unet.resblock_updown,
+            num_class_embeds=unet.num_class_embeds,
+            r=1.0,
+            conditioning_embedding_in_channels=config.condition_channels * config.frames,
+            conditioning_embedding_num_channels=tuple(8 * 2**i for i in range(halvings + 1)),
+            initial_stride=1,
+        )
+    )
 
 
 def build(config: LdmConfig) -> Ldm:
@@ -289,6 +311,10 @@ def build(config: LdmConfig) -> Ldm:
 
 def fitted(config: LdmConfig, shape: Shape, masks: int, classes: int) -> LdmConfig:
     """The configuration for a grid, mask channels and classes."""
+    if masks and shape[1] == 1 and config.condition_by == "controlnet":
+        raise BadInput(
+            "a ControlNet for single slices", "volumes", "Use condition_by: concatenation"
+        )
     unet = config.unet
     if classes:
         unet = unet.model_copy(update={"num_class_embeds": classes})

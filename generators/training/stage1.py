@@ -230,4 +230,5 @@ def _discriminator(course: Course, spatial: int) -> torch.nn.Module:
             channels=settings.discriminator_channels,
             in_channels=1,
             num_layers_d=settings.discriminator_layers,
+            norm="INSTANCE",  # as batch norm at the published batch of 1; alike on any processes
         )
