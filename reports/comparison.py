@@ -64,7 +64,8 @@ def forest(rows: Sequence[Row]) -> Picture | None:
     names = [f"{r.metric}{f' · {r.run}' if len(runs) > 1 else ''}" for r in reversed(drawn)]
     ax.set_yticks(range(len(drawn)), names)
     ax.tick_params(axis="y", length=0, colors=INK, labelsize=7.5)
-    ax.set_xlabel("← better      harm, in half-widths of its interval      worse →")
+    ax.set_xlabel("← better   |   change, in half-widths of its own interval   |   worse →")
+    ax.set_ylim(-0.6, len(drawn) - 0.4)
     ax.grid(axis="x", color=LINE, linewidth=0.5)
     return wrap(
         figure,
@@ -72,7 +73,7 @@ def forest(rows: Sequence[Row]) -> Picture | None:
         title="Change against the first run",
         look_for="An interval to the right of zero is a change for the worse, to the left for the "
         "better; one that crosses zero shows nothing.",
-        n=f"{len(runs)} runs",
+        n=f"{len(drawn)} changes",
         data={
             "metric": [r.metric for r in drawn],
             "run": [r.run for r in drawn],

@@ -54,7 +54,7 @@ def _fidelity(rng):
         )
     found.append(
         Finding(
-            metric="fidelity.radiomics_distance",
+            metric="fidelity.radiomics_distance[a_long_name_without_any_place_to_break_a_line]",
             status="not_computable",
             reason="no label maps to take radiomics from.",
         )
