@@ -63,13 +63,16 @@ def pool_of_rows(
     """
     picks = picked(comparison, group=group, most=most)
     width = rows["synthetic"].shape[1]
-    return pool_of(**{r: rows[r].reshape(len(rows[r]), width)[picks[r]] for r in ROLES})
+    chosen = {r: rows[r].reshape(len(rows[r]), width)[picks[r]] for r in ROLES}
+    return pool_of(**chosen, spare=rows["holdout"].reshape(-1, width)[picks["spare"]])
 
 
 def picked(
     comparison: Comparison, *, group: str | None = None, most: int = MOST_SUBJECTS
 ) -> dict[str, IntArray]:
     """Positions in each cohort of the volumes that enter two-sample statistics, by role.
+
+    ``spare`` are further held-out volumes, for the floor.
 
     Raises:
         NotComputable: Fewer than 4 subjects a side.
@@ -87,6 +90,7 @@ def picked(
         return {
             "train": drawn["train"][: 2 * n],
             "holdout": drawn["holdout"][:n],
+            "spare": drawn["holdout"][n : 2 * n],
             "synthetic": drawn["synthetic"][:n],
         }
 

@@ -98,4 +98,5 @@ def projected(pool: Pool) -> Pool:
         train=pool.train,
         holdout=pool.holdout,
         synthetic=pool.synthetic,
+        spare=pool.spare,
     )

@@ -30,6 +30,7 @@ class Pool:
         train: Positions of real rows the generator learned from.
         holdout: Positions of real rows it never saw.
         synthetic: Positions of generated rows.
+        spare: Further held-out rows, beyond the n that is compared; they serve the floor.
     """
 
     rows: FloatArray
@@ -37,6 +38,7 @@ class Pool:
     train: IntArray
     holdout: IntArray
     synthetic: IntArray
+    spare: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     _made: dict[str, object] = field(default_factory=dict, repr=False)
 
     @property
@@ -47,7 +49,7 @@ class Pool:
     @property
     def real(self) -> IntArray:
         """Positions of all real rows."""
-        return np.concatenate([self.holdout, self.train])
+        return np.concatenate([self.holdout, self.spare, self.train])
 
     @cached_property
     def gram(self) -> FloatArray:
@@ -106,6 +108,7 @@ class Pool:
             train=self.train,
             holdout=self.holdout,
             synthetic=self.synthetic,
+            spare=self.spare,
             _made={k: v for k, v in self._made.items() if k.startswith("ruler:")},
         )
 
@@ -116,13 +119,20 @@ class Pool:
         return self._made[key]  # type: ignore[return-value]
 
 
-def pool_of(*, train: FloatArray, holdout: FloatArray, synthetic: FloatArray) -> Pool:
+def pool_of(
+    *,
+    train: FloatArray,
+    holdout: FloatArray,
+    synthetic: FloatArray,
+    spare: FloatArray | None = None,
+) -> Pool:
     """Pool the rows (n, d) of three roles, one row a subject; ``train`` may be empty (0, d)."""
+    more = np.zeros((0, synthetic.shape[1])) if spare is None else spare
     stacked = np.concatenate(
-        [r.reshape(len(r), synthetic.shape[1]) for r in (train, holdout, synthetic)]
+        [r.reshape(len(r), synthetic.shape[1]) for r in (train, holdout, synthetic, more)]
     ).astype(np.float64)
     center = stacked.mean(axis=0)
-    edges = np.cumsum([0, len(train), len(holdout), len(synthetic)])
+    edges = np.cumsum([0, len(train), len(holdout), len(synthetic), len(more)])
     places = [np.arange(lo, hi, dtype=np.intp) for lo, hi in pairwise(edges)]
     return Pool(
         rows=stacked - center,
@@ -130,4 +140,5 @@ def pool_of(*, train: FloatArray, holdout: FloatArray, synthetic: FloatArray) ->
         train=places[0],
         holdout=places[1],
         synthetic=places[2],
+        spare=places[3],
     )
