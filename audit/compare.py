@@ -15,6 +15,7 @@ import numpy as np
 from audit.errors import BadInput
 from audit.noninferiority import Harm, harm_by_intervals, harm_by_pairs
 from audit.result import AuditResult, Finding, load_result
+from audit.run_path import find_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +88,7 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     if len(paths) < 2:
         raise BadInput(f"got {len(paths)} runs", "two or more")
     found = []
-    for path in map(Path, paths):
+    for path in map(find_run, paths):
         result = load_result(path)
         found.append(Run(name=path.name or result.name, result=result, cases=_cases(path)))
     names = [run.name for run in found]

@@ -26,11 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def audit_run(request: pytest.FixtureRequest) -> "AuditResult":
     """The result of the run that ``--voxaudit-run`` names; skips where none is named."""
     from audit.result import load_result
+    from audit.run_path import find_run
 
     folder = request.config.getoption("--voxaudit-run")
     if folder is None:
         pytest.skip("no --voxaudit-run given")
-    return load_result(folder)
+    return load_result(find_run(folder))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -99,11 +100,12 @@ def _gate_items(session: pytest.Session, folder: Path, config: pytest.Config) ->
     from audit.gate import judge
     from audit.gates_file import read_gates
     from audit.result import load_result
+    from audit.run_path import find_run
 
     baseline = config.getoption("--voxaudit-baseline")
     try:
         decision = judge(
-            load_result(folder),
+            load_result(find_run(folder)),
             gates=read_gates(config.getoption("--voxaudit-gates")),
             baseline=read_baseline(baseline) if baseline else None,
         )

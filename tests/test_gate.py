@@ -165,3 +165,17 @@ def test_verdicts_are_written_to_the_result_and_gate_json(tmp_path):
 def test_a_gate_has_one_form():
     with pytest.raises(ValueError, match="exactly one"):
         Gate(metric="a", max=1, min=0)
+
+
+def test_a_run_is_found_by_folder_result_or_pointer(tmp_path):
+    from audit.run_path import find_run
+
+    folder = tmp_path / "runs" / "a"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    pointer = tmp_path / "runs" / "latest"
+    pointer.write_text(f"{folder}\n")
+    assert find_run(folder) == find_run(folder / "result.json") == find_run(pointer) == folder
+    pointer.write_text("/nowhere\n")
+    with pytest.raises(BadInput, match="points to no run folder"):
+        find_run(pointer)

@@ -32,6 +32,7 @@ def accept(
     """Accept the numbers of one or more runs as the baseline. Never in CI."""
     from audit import baseline
     from audit.result import load_result
+    from audit.run_path import find_run
 
     if os.environ.get("CI", "").lower() in ("1", "true"):
         raise BadInput(
@@ -39,7 +40,7 @@ def accept(
         )
     old = baseline.read_baseline(file) if file.is_file() else None
     new = baseline.accept(
-        [load_result(run) for run in runs],
+        [load_result(find_run(run)) for run in runs],
         reason=reason,
         old=old,
         patterns=metric,
@@ -76,8 +77,11 @@ def calibrate(
     """Measure the noise between A/A runs; ``margin: auto`` is three of its standard deviations."""
     from audit import baseline
     from audit.result import load_result
+    from audit.run_path import find_run
 
-    new = baseline.calibrate(baseline.read_baseline(file), [load_result(run) for run in runs])
+    new = baseline.calibrate(
+        baseline.read_baseline(file), [load_result(find_run(run)) for run in runs]
+    )
     baseline.write_baseline(new, file)
     done = sum(m.sd_aa is not None for m in new.metrics.values())
     print(f"{done} of {len(new.metrics)} metrics are calibrated in {file}")

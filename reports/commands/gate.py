@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def gate(
-    run: Path = typer.Argument(help="Run folder."),
+    run: Path = typer.Argument(help="Run folder, or runs/latest."),
     gates: Path | None = typer.Option(None, help="gates.yaml; packaged gates if absent."),
     baseline: Path | None = typer.Option(None, help="Accepted baseline; overrides gates.yaml."),
     replicate: list[Path] = typer.Option([], help="The same audit with another seed; repeat."),
@@ -28,7 +28,9 @@ def gate(
     from audit.gate import judge, record
     from audit.gates_file import read_gates
     from audit.result import load_result, write_text
+    from audit.run_path import find_run
 
+    run = find_run(run)
     result = load_result(run)
     file = read_gates(gates)
     if baseline is None and file.baseline and gates is not None:
@@ -38,11 +40,11 @@ def gate(
         result,
         gates=file,
         baseline=read_baseline(baseline) if baseline else None,
-        replicates=[load_result(r) for r in replicate],
+        replicates=[load_result(find_run(r)) for r in replicate],
         strict=strict,
         allow_no_decision=allow_no_decision,
     )
-    judged = record(decision, result, run if run.is_dir() else run.parent)
+    judged = record(decision, result, run)
     if junit is not None:
         from reports.junit import render_junit
 

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    run: Path = typer.Argument(help="Run folder."),
+    run: Path = typer.Argument(help="Run folder, or runs/latest."),
     images: str = typer.Option("redacted", help="none, redacted or all (internal use only)."),
     md: Path | None = typer.Option(None, help="Also append Markdown to this file."),
     junit: Path | None = typer.Option(None, help="Also write the verdicts as JUnit XML."),
@@ -23,10 +23,12 @@ def report(
     open_it: bool = typer.Option(False, "--open", help="Open it in the browser."),
 ) -> None:
     """Render report.html from a run folder, finished or not."""
+    from audit.run_path import find_run
     from reports.html import write_report
 
     if images not in ("none", "redacted", "all"):
         raise BadInput(f"--images got '{images}'", "none, redacted or all")
+    run = find_run(run)
     path = write_report(run, images=images, max_mb=max_mb)  # type: ignore[arg-type]
     print(path)
     for written in _others(run, md=md, junit=junit, card=card, tables=tables):
