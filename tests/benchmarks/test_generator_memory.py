@@ -102,7 +102,7 @@ def test_full_size_fits_8_gb_by_count(family):
 
 
 def small():
-    """A VolDiT of an eighth of the full edge length, with random weights."""
+    """A VolDiT of a quarter of the full edge length, with random weights."""
     tree = VOLDIT_L4 | {
         "stage1": DS8 | {
             "num_channels": [16, 32, 64], "num_res_channels": [16, 32, 64], "num_embeddings": 256
@@ -189,3 +189,78 @@ def test_tiles_lower_the_peak_of_decoding(benchmark):
     benchmark.extra_info["peak tiled / untiled"] = round(tiled / untiled, 2)
     benchmark.extra_info["time tiled / untiled"] = round(benchmark.stats.stats.min / slow, 2)
     assert tiled < 0.8 * untiled
+
+
+@torch.no_grad()
+def side_by_side(model, noise, mask, device, steps=5):
+    """Seconds per volume of the reference loop (300 DDPM steps, autocast) and of ours."""
+
+    def timed(call):
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    def step():
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return model.denoise(noise, torch.full((1,), 7, device=device), condition=mask)
+
+    def decode_whole():
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return model.decode(noise)
+
+    reference = 300 * timed(step) + timed(decode_whole)
+    model = model.bfloat16()
+    mask = mask.bfloat16() if mask is not None else None
+    found = {"reference": reference}
+    decoding = timed(lambda: model.decode(noise, memory_gb=8.0))
+    for name, sampler, count in (
+        ("ddpm 300", "ddpm", 300),
+        ("dpm-solver++ 30", "dpm-solver++", 30),
+    ):
+        few, more = (
+            timed(lambda n=n: model.sample_latent(noise, steps=n, sampler=sampler, condition=mask))  # noqa: B023
+            for n in (1, 1 + steps)
+        )
+        found[name] = few + (count - 1) * (more - few) / steps + decoding
+    return found
+
+
+@pytest.mark.gpu
+@pytest.mark.benchmark
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("family", ["voldit", "medlord"])
+def test_full_size_on_a_gpu(family, conditional, record_property):
+    """Peak under 8 GB; the ratios to the reference loop are recorded, not judged."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    meta = full_size(family)
+    model = meta.to_empty(device="cuda").float()
+    for tensor in model.state_dict().values():
+        tensor.normal_(0, 0.02) if tensor.is_floating_point() else tensor.zero_()
+    noise = torch.randn(1, 8, 64, 64, 32, device="cuda")
+    mask = None
+    if conditional:
+        mask = torch.ones(1, model.adapter.embedder.inputs, *VOLUME, device="cuda")
+    for name, value in side_by_side(model, noise, mask, "cuda").items():
+        record_property(f"seconds per volume, {name}", round(value, 2))
+    model.memory_gb = 8.0  # the model is in bf16 by now
+    mask = mask.bfloat16() if conditional else None
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    latent = model.sample_latent(noise, steps=3, condition=mask)
+    model.decode(latent)
+    peak = torch.cuda.max_memory_allocated()
+    record_property("peak bytes", peak)
+    assert peak < 8e9
+
+
+@pytest.mark.benchmark
+def test_the_side_by_side_measurement_runs():
+    noise, mask = problem()
+    found = side_by_side(small(), noise, mask, "cpu", steps=2)
+    assert found["reference"] > found["ddpm 300"]
