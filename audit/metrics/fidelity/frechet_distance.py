@@ -6,8 +6,9 @@ never across extractors, preprocessings or n. Both sides have the same n. The in
 expectation at this n. Two cohorts with equal mean and covariance can still differ: see
 ``fidelity.kernel_distance``.
 
-Extractors that reproduce a published protocol carry its name, so that a value can be set beside
-its table: ``voldit_medicalnet`` (VolDiT, LUNA16), ``maisi_radimagenet`` (MAISI, 2.5D).
+The extractor ``voldit_medicalnet`` feeds its network as VolDiT's released code does, so that a
+value on 100 volumes a side can be set beside its LUNA16 table. 2.5D extractors average slices per
+volume: slices are no independent samples, and tables that count slices do not compare.
 """
 
 from collections.abc import Sequence
