@@ -120,6 +120,20 @@ def test_a_gzip_that_lost_its_last_byte_is_unusable(tmp_path: Path):
         read_volume(file)
 
 
+def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path):
+    inside = nib.Nifti1Image(RAMP, np.diag([2.0, 2, 2, 1])).to_bytes()
+    file = tmp_path / "v.nii.gz"
+    file.write_bytes(gzip.compress(inside + b"\0" * 2**27, compresslevel=9))
+    with pytest.raises(UnusableFile, match="unpacks to more than 67109104 bytes; expected what"):
+        read_volume(file)
+
+
+def test_a_gzip_of_several_members_is_one_file(tmp_path: Path):
+    inside = nib.Nifti1Image(RAMP, np.diag([2.0, 2, 2, 1])).to_bytes()
+    (tmp_path / "v.nii.gz").write_bytes(gzip.compress(inside[:400]) + gzip.compress(inside[400:]))
+    assert np.array_equal(read_volume(tmp_path / "v.nii.gz").array[0, 0], RAMP.transpose(2, 1, 0))
+
+
 def test_a_short_file_is_unusable(tmp_path: Path):
     file = _save(tmp_path / "v.nii")
     file.write_bytes(file.read_bytes()[:-20])

@@ -5,6 +5,7 @@ Reference: https://nifti.nimh.nih.gov/nifti-1 (affines, units, scaling).
 
 import gzip
 import logging
+import math
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,11 @@ from audit.formats.raster import Affine, Format, Raster, no_geometry, parsing
 
 _LOGGER = threading.Lock()
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+DEFLATE_MAX_RATIO = 1032
+GZIP_WINDOW = 31
+"""What zlib calls a gzip wrapper with the largest window."""
+SLACK_BYTES = 2**26
+"""Room for header extensions and padding: a stream that unpacks to more is a bomb."""
 MAX_FRAME_MS = 60_000.0
 """A longer period is a wrong unit: milliseconds in a field of seconds."""
 MS_PER_UNIT = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
@@ -73,16 +79,49 @@ def write(
 
 
 def _unpacked(raw: bytes) -> bytes:
+    """Bytes of a file, gzipped or not; never more than its own header claims, and some slack."""
     if raw[:2] != b"\x1f\x8b":
         return raw
     try:
-        return gzip.decompress(raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        head = zlib.decompressobj(GZIP_WINDOW).decompress(raw, 540)
+        if len(head) < 348:
+            raise EOFError
+        return _members(raw, SLACK_BYTES + min(_claimed(head), len(raw) * DEFLATE_MAX_RATIO))
+    except (EOFError, zlib.error) as error:
         raise UnusableFile(
             f"the gzip stream of {len(raw)} bytes is damaged or ends early",
             "a complete .nii.gz",
             "Copy the file again",
         ) from error
+
+
+def _members(raw: bytes, limit: int) -> bytes:
+    """All members of a gzip stream, one after the other, with their checksums tested."""
+    parts: list[bytes] = []
+    rest, room = raw, limit
+    while rest:
+        member = zlib.decompressobj(GZIP_WINDOW)
+        part = member.decompress(rest, room)
+        room -= len(part)
+        if room <= 0:
+            raise UnusableFile(
+                f"the gzip stream unpacks to more than {limit} bytes",
+                "what its header claims",
+                "Export it again",
+            )
+        if not member.eof:
+            raise EOFError
+        parts.append(part)
+        rest = member.unused_data.lstrip(b"\0")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _claimed(head: bytes) -> int:
+    """Bytes of voxels that a header claims."""
+    kind = _kind(head)
+    header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
+    sizes = [max(1, int(n)) for n in header["dim"][1:8]]
+    return math.prod(sizes) * int(header.get_data_dtype().itemsize)
 
 
 def _decode(raw: bytes) -> Raster:
