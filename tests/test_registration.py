@@ -10,10 +10,9 @@ EXTENT = (30.0, 32.0, 34.0)
 def blobs(n, seed=0):
     rng = np.random.default_rng(seed)
     coarse = torch.from_numpy(rng.standard_normal((n, 1, 6, 6, 6)).astype(np.float32))
-    smooth = torch.nn.functional.interpolate(
+    return torch.nn.functional.interpolate(
         coarse, size=(24, 24, 24), mode="trilinear", align_corners=False
     )
-    return smooth
 
 
 def moved(volumes, degrees, shift, flip):

@@ -1,4 +1,4 @@
-"""The whole search on chest phantoms: replay fails, fresh patients pass, planted copies are found."""
+"""The whole search on phantoms: replay fails, fresh patients pass, planted copies are found."""
 
 from dataclasses import replace
 

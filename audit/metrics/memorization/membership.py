@@ -1,0 +1,123 @@
+"""Can an attacker with the model tell its training patients from others?
+
+Area under the curve of three attacks, train against hold-out; 0.5 is a coin. The share of members
+found at 1 % false alarms is given too where the hold-out is large enough for it. Both sides must
+come from the same site and scanner, or the attack reads that instead.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.cohort import Cohort
+from audit.comparison import Comparison
+from audit.copy_search import one_volume_each
+from audit.errors import NotComputable
+from audit.estimate import Estimate
+from audit.metric import Measurement, Metric, Outcome
+
+MOST = 128
+FALSE_ALARMS = 0.01
+ATTACKS = ("loss", "pia", "secmi")
+
+
+def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
+    """Each attack on one volume of up to 128 patients a side."""
+    import torch
+
+    from audit.membership import loss_score, pia_score, secmi_score
+
+    give = getattr(comparison.generator, "membership_target", None)
+    if give is None:
+        raise NotComputable(
+            "this generator does not show its noise prediction", "a diffusion model of ours"
+        )
+    target = give()
+    attacks: dict[str, Callable[..., float]] = {
+        "loss": lambda case: loss_score(target, case, comparison.workshop.seed),
+        "pia": lambda case: pia_score(target, case),
+        "secmi": lambda case: secmi_score(target, case),
+    }
+    members, others = (_some(c, rng) for c in (comparison.train, comparison.cohort("holdout")))
+    measured: dict[str, Outcome] = {}
+    with comparison.workshop.ledger.phase("audit.membership"), torch.inference_mode():
+        for name in ATTACKS:
+            scores = [
+                np.array([attacks[name](case) for case in side]) for side in (members, others)
+            ]
+            measured.update(judge(name, scores[0], scores[1], rng))
+    return measured
+
+
+def judge(
+    name: str,
+    members: npt.NDArray[np.float64],
+    others: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+) -> dict[str, Outcome]:
+    """AUC and, where 100 held-out patients allow it, true positives at 1 % false positives."""
+    from scipy.stats import mannwhitneyu
+
+    from audit.membership import true_positives_at
+    from audit.statistics.conformal import share_by_subject
+
+    params = {"attack": name, "members": len(members), "others": len(others)}
+    found: dict[str, Outcome] = {
+        name: Measurement(
+            estimate=_auc(members, others, rng),
+            reference={"real_vs_real": 0.5, "null": 0.5},
+            p_value=float(mannwhitneyu(members, others, alternative="less").pvalue),
+            params={**params, "test": "Mann-Whitney U, members score lower"},
+        )
+    }
+    if len(others) * FALSE_ALARMS < 1:
+        found[f"{name}_tpr"] = NotComputable(
+            f"{len(others)} held-out patients show no false-positive rate of 1 %", "at least 100"
+        )
+        return found
+    share = true_positives_at(members, others, FALSE_ALARMS)
+    hits = np.arange(len(members)) < round(share * len(members))
+    found[f"{name}_tpr"] = Measurement(
+        estimate=share_by_subject(hits, [str(i) for i in range(len(members))]),
+        reference={"real_vs_real": FALSE_ALARMS, "null": FALSE_ALARMS},
+        params={**params, "false_positive_rate": FALSE_ALARMS},
+    )
+    return found
+
+
+def _auc(
+    members: npt.NDArray[np.float64], others: npt.NDArray[np.float64], rng: np.random.Generator
+) -> Estimate:
+    """Area under the curve; both sides are redrawn."""
+    wins = (members[:, None] < others) + 0.5 * (members[:, None] == others)
+    value = float(wins.mean())
+    draws = [
+        wins[rng.integers(0, len(members), len(members))][
+            :, rng.integers(0, len(others), len(others))
+        ].mean()
+        for _ in range(500)
+    ]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(
+        value=value,
+        low=min(value, float(low)),
+        high=max(value, float(high)),
+        n=min(len(members), len(others)),
+        method="percentile bootstrap of both sides by patient",
+    )
+
+
+def _some(cohort: Cohort, rng: np.random.Generator) -> Cohort:
+    rows = one_volume_each(cohort.subjects)
+    picks = np.sort(rng.choice(rows, min(MOST, len(rows)), replace=False))
+    return cohort.subset([int(i) for i in picks])
+
+
+METRIC = Metric(
+    compute=compute,
+    better="lower",
+    bounds=(0.0, 1.0),
+    needs=("holdout", "generator"),
+    source="Loss; PIA: Kong et al. 2023, arXiv:2305.18355; SecMI: Duan et al. 2023, 2302.01316",
+)

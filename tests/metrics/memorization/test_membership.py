@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+
+from audit.errors import NotComputable
+from audit.membership import (
+    MembershipTarget,
+    loss_score,
+    pia_score,
+    secmi_score,
+    true_positives_at,
+)
+from audit.metrics.memorization.membership import compute, judge
+from audit.phantoms import thorax_cohort
+
+
+def target_of(known):
+    """The exact denoiser of a distribution that sits on the known latents: it memorized them."""
+    alpha_bar = torch.linspace(0.999, 0.01, 100)
+    points = torch.stack(known)
+
+    def noise(noisy, step):
+        a = alpha_bar[step]
+        apart = (noisy[:, None] - a.sqrt() * points[None]).flatten(2).square().sum(dim=2)
+        weight = torch.softmax(-apart / (2 * (1 - a)), dim=1)
+        clean = torch.einsum("bk,k...->b...", weight, points)
+        return (noisy - a.sqrt() * clean) / (1 - a).sqrt()
+
+    return MembershipTarget(latent=latent, noise=noise, alpha_bar=alpha_bar)
+
+
+def latent(case):
+    coarse = torch.nn.functional.adaptive_avg_pool3d(torch.from_numpy(case.image.array[0]), 4)
+    return coarse[None] / 500
+
+
+@pytest.fixture(scope="module")
+def cohorts():
+    train = thorax_cohort(8, role="train", seed=0, size=32)
+    return train, thorax_cohort(8, role="holdout", seed=1, size=32)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [lambda t, c: loss_score(t, c, 0), pia_score, secmi_score],
+    ids=["loss", "pia", "secmi"],
+)
+def test_every_attack_finds_the_members_of_a_model_that_memorized(cohorts, attack):
+    target = target_of([latent(case)[0] for case in cohorts[0]])
+    members, others = ([attack(target, case) for case in side] for side in cohorts)
+    wins = np.mean(np.array(members)[:, None] < np.array(others))
+    assert wins > 0.9
+
+
+def test_a_model_that_knows_neither_side_tells_nothing():
+    rng = np.random.default_rng(0)
+    found = judge("loss", rng.random(150), rng.random(150), rng)
+    assert found["loss"].estimate.low < 0.5 < found["loss"].estimate.high
+    assert found["loss_tpr"].estimate.low <= 0.05
+
+
+def test_true_positives_are_counted_below_the_lowest_percent_of_others():
+    others = np.arange(200.0)
+    assert true_positives_at(np.array([-1.0, 1.0, 2.0, 5.0]), others, 0.01) == 0.5
+    assert true_positives_at(np.array([-1.0, 0.0]), np.arange(10.0), 0.01) == 0.5
+
+
+def test_a_small_holdout_shows_no_rate_at_one_percent():
+    rng = np.random.default_rng(0)
+    found = judge("pia", rng.random(20), rng.random(20), rng)
+    assert isinstance(found["pia_tpr"], NotComputable)
+
+
+def test_a_generator_without_a_callback_is_a_reason(thorax_comparison):
+    with pytest.raises(NotComputable, match="does not show its noise prediction"):
+        compute(thorax_comparison, np.random.default_rng(0))
