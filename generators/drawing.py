@@ -26,7 +26,10 @@ def draw(
 ) -> Iterator[Case]:
     """Yield the cases of these indices, in order."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    generator._model.to(device).eval()
+    model = generator._model.to(device).eval()
+    model.memory_gb = settings.memory_gb
+    if settings.compile:
+        model.denoiser.compile()
     for start in range(0, len(indices), settings.batch_size):
         batch = list(indices[start : start + settings.batch_size])
         with ledger.phase("sampling"):

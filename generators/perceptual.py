@@ -18,6 +18,7 @@ from generators.checkpoint import read_checkpoint
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 SLICES_PER_AXIS = 8
+SMALLEST = 64  # the networks halve a slice four or five times
 KEYS = {
     "squeezenet1_1": "features.3.squeeze.weight",
     "vgg16": "features.28.weight",
@@ -129,6 +130,11 @@ def _slices(images: torch.Tensor, axis: int | None) -> torch.Tensor:
         count = min(SLICES_PER_AXIS, size)
         picks = torch.linspace(0, size - 1, count, device=images.device).round().long()
         flat = flat.index_select(axis, picks).movedim(axis, 1).flatten(0, 1)
+    if min(flat.shape[2:]) < SMALLEST:
+        sides = [max(side, SMALLEST) for side in flat.shape[2:]]
+        flat = torch.nn.functional.interpolate(
+            flat, size=sides, mode="bilinear", align_corners=False
+        )
     mean = flat.new_tensor(MEAN).reshape(1, 3, 1, 1)
     std = flat.new_tensor(STD).reshape(1, 3, 1, 1)
     return ((flat + 1) / 2 - mean) / std

@@ -84,9 +84,7 @@ def run_stage(course: Course, stage: Stage) -> None:
         RunBroken: A loss is NaN or infinite; names the last good checkpoint.
         BadInput: The folder holds a training with other settings.
     """
-    from accelerate import Accelerator
-
-    engine = Accelerator(cpu=course.cpu)
+    engine = _engine(cpu=course.cpu)
     with seeded_globally(course.seed, stage.name):
         run = _Run(course, stage, engine)
         first = run.resume()
@@ -94,6 +92,17 @@ def run_stage(course: Course, stage: Stage) -> None:
         if first < total:
             run.train(range(first, total))
         run.finish()
+
+
+def _engine(*, cpu: bool) -> Any:
+    """An Accelerator; its process-wide state is renewed where an earlier one used the GPU."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    alone = not torch.distributed.is_initialized()
+    if cpu and alone and torch.cuda.is_available():
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=cpu)
 
 
 class _Run:
