@@ -1,26 +1,59 @@
-"""The audit audited: which planted failure each metric sees, from the matrix shipped with it.
+"""The audit audited: which planted failure each metric sees, from the document shipped with it.
 
-``voxaudit selfcheck --json > reports/data/selfcheck.json`` renews the matrix.
+``voxaudit selfcheck --out docs/selfcheck.md`` renews it; a checkout reads that file, an installed
+copy the one in ``reports/data``.
 """
 
-import json
+import re
 from collections.abc import Sequence
-from importlib import resources
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from reports.figure import FLOOR, INK, LINE, MUTED, Picture, canvas
 from reports.figure import picture as wrap
 from reports.words import human, variant_words
 
-FILE = "selfcheck.json"
+HERE = Path(__file__).parent
+FILES = (HERE.parent / "docs" / "selfcheck.md", HERE / "data" / "selfcheck.md")
 
 
-def shipped_matrix() -> list[dict[str, Any]]:
+@cache
+def shipped_matrix() -> tuple[dict[str, Any], ...]:
     """Rows of the last self-check, or none where this copy ships without one."""
-    file = resources.files("reports") / "data" / FILE
-    if not file.is_file():
-        return []
-    rows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    file = next((f for f in FILES if f.is_file()), None)
+    return tuple(parse_matrix(file.read_text(encoding="utf-8"))) if file else ()
+
+
+def parse_matrix(text: str) -> list[dict[str, Any]]:
+    """Rows of the Markdown that ``audit.selfcheck.document`` writes: one a metric and failure.
+
+    Each has ``population``, ``metric``, ``failure``, ``declared`` (bold), ``smallest_seen`` (None
+    for a dash) and ``alarm``, whether the metric called the honest cohort different.
+    """
+    rows: list[dict[str, Any]] = []
+    head: list[str] = []
+    for line in text.splitlines():
+        cells = [c.strip() for c in line.strip().strip("|").split("|")]
+        if not line.startswith("|") or set(line) <= set("|- "):
+            head = head if line.startswith("|") else []
+            continue
+        if not head:
+            head = cells
+            continue
+        for failure, cell in zip(head[1:-1], cells[1:-1], strict=False):
+            found = re.fullmatch(r"(\*\*)?(–|[0-9.]+)(\*\*)?", cell)
+            if found:
+                rows.append(
+                    {
+                        "population": head[0],
+                        "metric": cells[0],
+                        "failure": failure.replace(" ", "_"),
+                        "declared": bool(found[1]),
+                        "smallest_seen": None if found[2] == "–" else float(found[2]),
+                        "alarm": cells[-1] == "alarm",
+                    }
+                )
     return rows
 
 
@@ -28,7 +61,7 @@ def matrix_picture(rows: Sequence[dict[str, Any]], section: str) -> Picture | No
     """Metric by failure: the smallest planted strength that was seen.
 
     Args:
-        rows: As ``voxaudit selfcheck --json`` prints them.
+        rows: Of ``parse_matrix``.
         section: Question whose metrics are drawn.
     """
     mine = [r for r in rows if str(r["metric"]).startswith(f"{section}.")]
@@ -54,9 +87,9 @@ def matrix_picture(rows: Sequence[dict[str, Any]], section: str) -> Picture | No
         title="What these metrics can see",
         look_for="Each metric was shown cohorts spoiled on purpose: the number is the smallest "
         "strength it saw (darker is sharper), a dot means blind, a frame that it claims to see it.",
-        n=f"{len(mine)} planted failures, on phantoms",
+        n=f"{len(mine)} planted failures",
         data={k: [r.get(k) for r in mine] for k in
-              ("population", "metric", "failure", "declared", "smallest_seen", "monotone")},
+              ("population", "metric", "failure", "declared", "smallest_seen", "alarm")},
         wide=True,
     )  # fmt: skip
 

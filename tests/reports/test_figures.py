@@ -8,7 +8,7 @@ from reports.figure import canvas, to_svg
 from reports.figures.common import excess, forest_picture
 from reports.material import Material
 from reports.sections import conclusion, leading
-from reports.selfcheck import matrix_picture
+from reports.selfcheck import matrix_picture, parse_matrix, shipped_matrix
 
 
 def finding(metric="fidelity.kernel_distance[a]", value=2.0, low=1.0, high=3.0, **more):
@@ -86,7 +86,7 @@ def test_the_leading_number_is_the_named_one():
 
 
 def test_the_self_check_matrix_shows_strength_or_blindness():
-    one = {"metric": "fidelity.x[a]", "population": "heart", "declared": True, "monotone": True}
+    one = {"metric": "fidelity.x[a]", "population": "heart", "declared": True, "alarm": False}
     rows = [one | {"failure": "blur", "smallest_seen": 0.25}]
     rows += [one | {"failure": "noise", "smallest_seen": None}]
     drawn = matrix_picture(rows, "fidelity")
@@ -106,3 +106,20 @@ def test_every_section_draws_without_any_data(section):
     assert pictures_of(section, empty) == []
     plain = Finding(metric=f"{section}.thing", value=1.0, n=3)
     assert isinstance(pictures_of(section, Material(result=AuditResult(findings=(plain,)))), list)
+
+
+def test_the_self_check_document_is_read_back():
+    from audit.selfcheck import Row, document
+
+    def row(failure, seen, declared):
+        return Row(population="heart", metric="fidelity.x[a]", failure=failure, declared=declared,
+                   honest=0.1, honest_alarm=False, strengths=(0.25, 0.5, 1.0),
+                   values=(0.2, 0.3, 0.4), seen=seen, monotone=True)  # fmt: skip
+
+    rows = [row("mask_shift", (False, True, True), True), row("blur", (False,) * 3, False)]
+    text = document(rows, subjects=8)
+    found = {r["failure"]: r for r in parse_matrix(text)}
+    assert found["mask_shift"]["smallest_seen"] == 0.5
+    assert found["mask_shift"]["declared"]
+    assert found["blur"]["smallest_seen"] is None
+    assert shipped_matrix()
