@@ -317,7 +317,8 @@ def document(rows: Sequence[Row], *, subjects: int) -> str:
     populations = list(dict.fromkeys(r.population for r in rows))
     intro = (
         "# What each metric sees\n\n"
-        f"Written by `voxaudit selfcheck --out docs/selfcheck.md`; {subjects} subjects a cohort, "
+        f"Written by `voxaudit selfcheck --out docs/selfcheck.md`; {subjects} subjects a cohort "
+        f"(train twice as many; up to {SUBJECTS} patches, all of one real scan), "
         f"strengths {', '.join(f'{s:g}' for s in STRENGTHS)} as defined in "
         "`audit.phantoms.spoil`.\n\n"
         "A cell is the smallest strength from which on the metric sees the failure (p ≤ 0.05 and "

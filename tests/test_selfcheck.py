@@ -1,6 +1,7 @@
 """The matrix of metrics and planted failures: its rules, and a small run of it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,26 @@ def test_noise_is_seen_by_distances_and_shape_of_answers_is_serializable(tmp_pat
     assert not kernel.honest_alarm
     assert missed(rows) == []
     json.dumps([r.as_dict() for r in rows], allow_nan=False)
+
+
+@pytest.mark.real
+def test_noise_on_real_texture_is_seen(tmp_path: Path) -> None:
+    """Patches of one scan are one patient: this shows sensitivity, nothing about a population."""
+    given = os.environ.get("VOXAUDIT_REAL_DATA")
+    folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    scan = folder / "ct" / "cip_lung_ct_64.nrrd"
+    if not scan.is_file():
+        pytest.skip("no real lung CT: set VOXAUDIT_REAL_DATA to a folder with ct/")
+    rows = selfcheck(
+        only=("fidelity.gaussian_kernel_distance",),
+        populations=(),
+        patches_of=scan,
+        failures=("noise",),
+        strengths=(1.0,),
+        extractors=("intensity",),
+        cache=Cache(tmp_path),
+    )
+    assert [(r.population, r.smallest_seen) for r in rows] == [("patches", 1.0)]
 
 
 @pytest.mark.slow
