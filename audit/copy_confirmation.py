@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from audit.cache import key_of
 from audit.cohort import Cohort
 from audit.comparison import Comparison
 from audit.copy_search import ALPHA, Matches, find_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
+VERSION = 1  # of registration and what it is scored by; part of the cache's key
 QUANTILE = 0.99
 MODES = 4
 LOOK_AT = 64
@@ -143,9 +145,7 @@ def _confirm(comparison: Comparison) -> Confirmation:
         ncc, ssim, gap, source = best_of_candidates(
             comparison.synthetic, rows, found.synthetic_index[rows], comparison
         )
-        null_ncc, _, null_gap, _ = best_of_candidates(
-            comparison.holdout, found.holdout_rows, found.holdout_index, comparison
-        )
+        null_ncc, null_gap = _null(comparison, found)
         comparison.workshop.ledger.work(pairs=found.synthetic_index.shape[1] * len(rows))
     confirmed = np.zeros(len(found.p_values), bool)
     confirmed[rows] = confirmed_by(ncc, gap, null_ncc, null_gap)
@@ -163,6 +163,27 @@ def _confirm(comparison: Comparison) -> Confirmation:
     if comparison.folder is not None:
         _write_pairs(comparison, found, result, comparison.folder / "private")
     return result
+
+
+def _null(comparison: Comparison, found: Matches) -> tuple[FloatArray, FloatArray]:
+    """NCC and gap of held-out patients; kept in the cache, since samples do not change them."""
+
+    def make() -> dict[str, FloatArray]:
+        ncc, _, gap, _ = best_of_candidates(
+            comparison.holdout, found.holdout_rows, found.holdout_index, comparison
+        )
+        return {"ncc": ncc, "gap": gap}
+
+    key = key_of(
+        registration=VERSION,
+        train=comparison.train.hash,
+        holdout=comparison.holdout.hash,
+        pairs=[found.holdout_rows.tolist(), found.holdout_index.tolist()],
+        preprocessing=comparison.preprocessing.as_params(),
+        device=comparison.workshop.device,
+    )
+    stored = comparison.workshop.cache.arrays(key, make)
+    return stored["ncc"], stored["gap"]
 
 
 def _false_rate(found: Matches, null_ncc: FloatArray, null_gap: FloatArray) -> float:

@@ -15,7 +15,7 @@ from audit.phantoms import thorax_cohort
 
 
 def target_of(known):
-    """The exact denoiser of a distribution that sits on the known latents: it memorized them."""
+    """A denoiser that memorized these latents; away from them it errs anew at every timestep."""
     alpha_bar = torch.linspace(0.999, 0.01, 100)
     points = torch.stack(known)
 
@@ -24,7 +24,8 @@ def target_of(known):
         apart = (noisy[:, None] - a.sqrt() * points[None]).flatten(2).square().sum(dim=2)
         weight = torch.softmax(-apart / (2 * (1 - a)), dim=1)
         clean = torch.einsum("bk,k...->b...", weight, points)
-        return (noisy - a.sqrt() * clean) / (1 - a).sqrt()
+        away = (noisy / a.sqrt() - clean).square().mean().sqrt()
+        return (noisy - a.sqrt() * clean) / (1 - a).sqrt() + away * np.cos(7.0 * step)
 
     return MembershipTarget(latent=latent, noise=noise, alpha_bar=alpha_bar)
 
@@ -49,7 +50,7 @@ def test_every_attack_finds_the_members_of_a_model_that_memorized(cohorts, attac
     target = target_of([latent(case)[0] for case in cohorts[0]])
     members, others = ([attack(target, case) for case in side] for side in cohorts)
     wins = np.mean(np.array(members)[:, None] < np.array(others))
-    assert wins > 0.9
+    assert wins > 0.8
 
 
 def test_a_model_that_knows_neither_side_tells_nothing():
