@@ -102,6 +102,7 @@ def _run_one(
                 "pue": config.carbon.pue,
             },
             device=config.device,
+            labels=config.data.labels,
             generator=generator,
             ledger=ledger,
         )
@@ -157,11 +158,15 @@ def _real_cohorts(config: "Config") -> tuple["Cohort", "Cohort", "Cohort | None"
     if data.phantom is not None:
         train, holdout = _phantoms(config)
     else:
-        skip = data.skip_unusable
-        train = open_cohort(Path(str(data.train)), "train", skip_unusable=skip)
-        holdout = open_cohort(Path(str(data.holdout)), "holdout", skip_unusable=skip)
+        how: dict[str, Any] = {"skip_unusable": data.skip_unusable, "labels": data.labels}
+        train = open_cohort(Path(str(data.train)), "train", **how)
+        holdout = open_cohort(Path(str(data.holdout)), "holdout", **how)
     if data.conditions is not None:
-        return train, holdout, open_cohort(Path(data.conditions), "conditions")
+        return (
+            train,
+            holdout,
+            open_cohort(Path(data.conditions), "conditions", labels=data.labels),
+        )
     return train, holdout, open_cohort(holdout, "conditions") if holdout.labeled else None
 
 

@@ -43,6 +43,8 @@ class Data(Section):
             conditional.
         phantom: Embedded data in place of train and holdout.
         skip_unusable: Leave out files that cannot be used, and say so in the result.
+        labels: Code of each structure, such as ``{lv: 3, myocardium: 2}``, where the cohorts do
+            not name them.
     """
 
     train: str | None = None
@@ -50,6 +52,7 @@ class Data(Section):
     conditions: str | None = None
     phantom: PhantomData | None = None
     skip_unusable: bool = False
+    labels: dict[str, int] | None = None
 
 
 class GeneratorSpec(Section):

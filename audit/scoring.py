@@ -15,7 +15,7 @@ import numpy as np
 
 from audit import run_folder
 from audit.cache import Cache, default_cache, key_of
-from audit.cohort import Cohort, Role, read_cohort, refuse_shared_subjects
+from audit.cohort import Cohort, Role, read_cohort, refuse_shared_subjects, refuse_unusable
 from audit.comparison import Comparison
 from audit.errors import BadInput, NotComputable, RunBroken
 from audit.extractor import EXTRACTORS, Workshop
@@ -102,6 +102,7 @@ def build_comparison(
     cache: Cache | None = None,
     device: str | None = None,
     skip_unusable: bool = False,
+    labels: Mapping[str, int] | None = None,
 ) -> Comparison:
     """Open the cohorts and gather what metrics need.
 
@@ -120,19 +121,20 @@ def build_comparison(
         cache: Store of features and weights; None takes the user's.
         device: ``cpu`` or ``cuda``; None takes the GPU where there is one.
         skip_unusable: Leave out files that cannot be used, and say so in the result.
+        labels: Code of each structure, where the cohorts do not name them.
 
     Raises:
         BadInput: A cohort cannot be read, is empty, or shares subjects with another.
     """
-    real = open_cohort(train, "train", skip_unusable=skip_unusable)
-    unseen = open_cohort(holdout, "holdout", skip_unusable=skip_unusable)
-    made = open_cohort(synthetic, "synthetic", skip_unusable=skip_unusable)
+    real = open_cohort(train, "train", skip_unusable=skip_unusable, labels=labels)
+    unseen = open_cohort(holdout, "holdout", skip_unusable=skip_unusable, labels=labels)
+    made = open_cohort(synthetic, "synthetic", skip_unusable=skip_unusable, labels=labels)
     for cohort in (real, made):
         if len(cohort) == 0:
             raise BadInput(f"cohort '{cohort.role}' is empty", "at least one volume")
     refuse_shared_subjects(real, unseen)
     asked = (
-        open_cohort(conditions, "conditions", skip_unusable=skip_unusable)
+        open_cohort(conditions, "conditions", skip_unusable=skip_unusable, labels=labels)
         if conditions is not None
         else None
     )
@@ -159,11 +161,30 @@ def build_comparison(
     )
 
 
-def open_cohort(given: CohortLike, role: Role, *, skip_unusable: bool = False) -> Cohort:
-    """A cohort as it is, or read from a folder or manifest."""
+def open_cohort(
+    given: CohortLike,
+    role: Role,
+    *,
+    skip_unusable: bool = False,
+    labels: Mapping[str, int] | None = None,
+) -> Cohort:
+    """A cohort as it is, or read from a folder or manifest.
+
+    Args:
+        given: A cohort, or where it lies.
+        role: What it is for.
+        skip_unusable: Leave out files that cannot be used, and say so in the notes.
+        labels: Code of each structure, where the place does not name them.
+
+    Raises:
+        BadInput: It cannot be read, or one of its files cannot be used.
+    """
     if isinstance(given, Cohort):
         return given if given.role == role else Cohort(role, given.sources, notes=given.notes)
-    return read_cohort(Path(given), role=role, skip_unusable=skip_unusable)
+    cohort = read_cohort(Path(given), role=role, skip_unusable=skip_unusable, labels=labels)
+    if not skip_unusable:
+        refuse_unusable(cohort)  # now, not an hour into the audit
+    return cohort
 
 
 def default_extractors() -> tuple[str, ...]:

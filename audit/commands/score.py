@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
         only: list[str] = typer.Option([], help="Glob of metrics, such as 'fidelity.*'; repeat."),
         extractor: list[str] = typer.Option([], help="Feature network; repeat for several."),
         weights: list[str] = typer.Option([], help="NAME=FILE: weights of an extractor."),
+        labels: list[str] = typer.Option([], help="NAME=CODE of a structure; repeat."),
         segmenter: str = typer.Option("auto", help="auto, built-in, or a network's file."),
         seed: int = typer.Option(0, help="Seed of everything random."),
         device: str = typer.Option(None, help="cpu or cuda; default: the GPU where there is one."),
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
                 options={"segmenter": segmenter},
                 device=device,
                 skip_unusable=skip_unusable,
+                labels=_codes(labels),
                 ledger=ledger,
             )
         rows = [
@@ -72,3 +74,15 @@ def _weight_files(pairs: list[str]) -> dict[str, Path]:
             raise BadInput(f"--weights got '{pair}'", "NAME=FILE with an existing file")
         files[name] = Path(path)
     return files
+
+
+def _codes(pairs: list[str]) -> dict[str, int] | None:
+    from audit.errors import BadInput
+
+    codes = {}
+    for pair in pairs:
+        name, _, code = pair.partition("=")
+        if not name or not code.isdigit():
+            raise BadInput(f"--labels got '{pair}'", "NAME=CODE such as lv=3")
+        codes[name] = int(code)
+    return codes or None
