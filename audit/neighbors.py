@@ -32,7 +32,7 @@ __all__ = [
     "top_k_of_others",
 ]
 
-MARGIN = 4  # candidates beyond k, so that near ties at the cut are seen
+MARGIN = 2  # candidates beyond k, so that near ties at the cut are seen
 
 
 def pearson_rows(features: npt.ArrayLike) -> npt.NDArray[np.float32]:
