@@ -5,7 +5,7 @@ from typing import Any
 from generators.recipe import Recipe, merged, parse, recipe_tree
 
 STAGES: dict[str, Any] = {
-    "stage1": {"steps": 2, "batch_size": 2},
+    "stage1": {"steps": 2, "batch_size": 2, "quantize_after": 1},
     "denoiser": {"steps": 3, "batch_size": 2, "learning_rate": 0.02},
     "sampling": {"sampler": "ddim", "steps": 3, "batch_size": 2},
     "tensorboard": False,
