@@ -37,14 +37,14 @@ def losses(folder: Path, stage: str, name: str) -> list[float]:
 def test_the_micro_model_learns_and_books_its_phases(cohort: Cohort, tmp_path: Path) -> None:
     recipe = micro_recipe(
         "medlord",
-        stage1={"steps": 25, "learning_rate": 0.005, "spectral_weight": 0.1, "quantize_after": 12},
+        stage1={"steps": 40, "learning_rate": 0.005, "spectral_weight": 0.1, "quantize_after": 30},
         denoiser={"steps": 30, "learning_rate": 0.01, "batch_size": 4},
     )
     ledger = Ledger()
     generator = MedLoRD(recipe)
     generator.fit(cohort, folder=tmp_path, ledger=ledger, cpu=True)
     stage1 = losses(tmp_path, "stage1", "l1")
-    assert np.mean(stage1[8:12]) < 0.75 * stage1[0]
+    assert np.mean(stage1[24:30]) < 0.85 * stage1[0]
     denoiser = losses(tmp_path, "denoiser", "denoiser")
     assert np.mean(denoiser[-6:]) < 0.9 * np.mean(denoiser[:6])
     phases = {record.phase: record for record in ledger.records()}
