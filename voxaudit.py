@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 
 
 DEFAULT_N = 32
+DEMO_N = 24
 
 
-def run_all(config: "Config") -> list[Path]:
+def run_all(config: "Config", *, report: bool = True) -> list[Path]:
     """Train, sample, score and report every generator of a configuration.
 
     Calling it again continues: what is trained, sampled or measured on the same inputs is kept.
 
     Args:
         config: A validated audit.yaml.
+        report: Whether to render each run at its end.
 
     Returns:
         Run folder of each generator, in order.
@@ -38,6 +40,8 @@ def run_all(config: "Config") -> list[Path]:
     Raises:
         BadInput: Data cannot be read, or the folder holds a run of another configuration.
     """
+    from reports.html import write_report
+
     root = config.folder
     _claim(root, config)
     train, holdout, conditions = _real_cohorts(config)
@@ -46,6 +50,8 @@ def run_all(config: "Config") -> list[Path]:
         say(f"({position}/{len(config.generators)}) {spec.id}")
         folder = root / spec.id
         _run_one(config, spec, folder, train=train, holdout=holdout, conditions=conditions)
+        if report:
+            write_report(folder, images=config.report.images)
         folders.append(folder)
     _point_latest(root, folders[0])
     return folders
@@ -64,7 +70,6 @@ def _run_one(
     from audit.scoring import score
     from audit.throughput import remember
     from generators.sampling import sample_to_folder
-    from reports.html import write_report
 
     asked = conditions if spec.conditional else None
     n = spec.n or DEFAULT_N
@@ -106,8 +111,6 @@ def _run_one(
             generator=generator,
             ledger=ledger,
         )
-        with ledger.phase("audit.report"):
-            write_report(folder, images=config.report.images)
         remember(spec.kind, spec.preset, n, ledger.records())
 
 
@@ -230,7 +233,7 @@ def run_demo(out: Path) -> int:
     for kind in ("thorax", "heart"):
         config = validate(_demo_config(kind, out))
         _write_honest(config)
-        for folder in run_all(config):
+        for folder in run_all(config, report=False):
             result = load_result(folder)
             decision = judge(result)
             record(decision, result, folder)
@@ -258,18 +261,27 @@ def run_demo(out: Path) -> int:
 
 def _demo_config(kind: str, out: Path) -> dict[str, Any]:
     honest = str((out / kind / "data" / "honest").resolve())
-    controls = ["fidelity.*", "diversity.*", "memorization.*"]
+    controls = ["memorization.copy_rate", "fidelity.kernel_distance", "diversity.recall"]
+    preset = "ldm-demo" if kind == "thorax" else "ldm-demo-heart"
+    generators: list[dict[str, Any]] = [
+        {
+            "id": "ldm",
+            "kind": "ldm",
+            "preset": preset,
+            "n": DEMO_N,
+            "conditional": kind == "thorax",
+        },
+        {"id": "replay", "kind": "replay", "n": DEMO_N, "only": controls},
+        {"id": "honest", "kind": "folder", "path": honest, "only": controls},
+    ]
     return {
         "name": kind,
         "out": str(out / kind),
-        "data": {"phantom": {"kind": kind, "train": 48, "holdout": 32}},
-        "generators": [
-            {"id": "ldm", "kind": "ldm", "preset": "ldm-demo", "n": 32,
-             "conditional": kind == "thorax"},
-            {"id": "replay", "kind": "replay", "n": 32, "only": controls},
-            {"id": "honest", "kind": "folder", "path": honest, "n": 32, "only": controls},
-        ],
-    }  # fmt: skip
+        "data": {"phantom": {"kind": kind, "train": 32, "holdout": DEMO_N}},
+        "generators": generators,
+        "metrics": {"options": {"encoder_seeds": 1, "segmenter_steps": 160}},
+        "carbon": {"zone": "DEU"},
+    }
 
 
 def _write_honest(config: "Config") -> None:
@@ -281,7 +293,7 @@ def _write_honest(config: "Config") -> None:
     folder = config.folder / "data" / "honest"
     if not (folder / "cohort.csv").is_file():
         make = thorax_cohort if phantom.kind == "thorax" else heart_cohort
-        write_cohort(make(32, role="synthetic", seed=1000, size=phantom.size), folder)
+        write_cohort(make(DEMO_N, role="synthetic", seed=1000, size=phantom.size), folder)
 
 
 def _copy_rate(result: "AuditResult") -> str:

@@ -131,6 +131,7 @@ class Comparison:
                 preprocessing=self.preprocessing,
                 workshop=self.workshop,
                 choice=self.options.get("segmenter", "auto"),
+                steps=self.options.get("segmenter_steps"),
             ),
         )
 

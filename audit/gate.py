@@ -187,6 +187,10 @@ def _judge_one(
         return Verdict(**shared, verdict="FAILED" if fails else "UNDERPOWERED", message=message)
     shared |= {"value": finding.value, "low": finding.low, "high": finding.high}
     shared["threshold"] = gate.max if gate.max is not None else gate.min
+    meter = finding.params.get("meter", "counter")
+    if meter != "counter":
+        why = f"the energy comes from a {meter} meter, not from counters: it is not a measurement"
+        return _underpowered(gate, gates, shared, why)
     least = gates.setting(gate, "min_n")
     if finding.n < least:
         return _underpowered(gate, gates, shared, f"n = {finding.n}, the gate asks for {least}")

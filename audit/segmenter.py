@@ -97,6 +97,7 @@ def obtain_labels(
     preprocessing: Preprocessing,
     workshop: Workshop,
     choice: str | Path = "auto",
+    steps: int | None = None,
 ) -> Labels:
     """Collect given label maps and make the missing ones.
 
@@ -108,6 +109,7 @@ def obtain_labels(
         workshop: Cache, seed and device.
         choice: ``auto`` (given maps win, else built-in), ``given``, ``built-in`` (also where the
             synthetic cases have maps), or the path of a network (see ``segmenter_network``).
+        steps: Most optimization steps of the built-in network; None takes its recipe's.
 
     Raises:
         NotComputable: Nothing gives labels here.
@@ -119,7 +121,7 @@ def obtain_labels(
         return _given(cohorts)
     with workshop.ledger.phase("audit.segmenter"):
         segmenter, source, validation = _segmenter(
-            str(choice), train, holdout, preprocessing, workshop
+            str(choice), train, holdout, preprocessing, workshop, steps
         )
         maps = {
             role: _maps(cohort, segmenter, workshop, keep=use_given or role != "synthetic")
@@ -169,14 +171,20 @@ def _given(cohorts: dict[str, Cohort]) -> Labels:
 
 
 def _segmenter(
-    choice: str, train: Cohort, holdout: Cohort, preprocessing: Preprocessing, workshop: Workshop
+    choice: str,
+    train: Cohort,
+    holdout: Cohort,
+    preprocessing: Preprocessing,
+    workshop: Workshop,
+    steps: int | None,
 ) -> tuple["Segmenter", Source, Cohort]:
     """The network, its kind, and labeled real cases it did not learn from, should holdout lack."""
     labeled = train.subset([i for i, s in enumerate(train.sources) if s.labeled])
     if choice in ("auto", "built-in"):
-        from audit.segmenter_training import fit_segmenter
+        from audit.segmenter_training import Recipe, fit_segmenter
 
-        segmenter, validation = fit_segmenter(labeled, preprocessing, workshop)
+        recipe = Recipe() if steps is None else Recipe(steps=steps)
+        segmenter, validation = fit_segmenter(labeled, preprocessing, workshop, recipe)
         return segmenter, "built-in", validation
     if choice == "given" or not Path(choice).exists():
         raise BadInput(

@@ -179,3 +179,13 @@ def test_a_run_is_found_by_folder_result_or_pointer(tmp_path):
     pointer.write_text("/nowhere\n")
     with pytest.raises(BadInput, match="points to no run folder"):
         find_run(pointer)
+
+
+def test_modelled_energy_is_never_gated_and_counted_energy_is():
+    gate = {"metric": "footprint.energy_per_volume", "max": 1.0}
+    modelled = finding("footprint.energy_per_volume", params={"meter": "modelled"})
+    verdict = only(judge(result(modelled), gates=gates(gate)))
+    assert verdict.verdict == "UNDERPOWERED"
+    assert "not a measurement" in verdict.message
+    counted = finding("footprint.energy_per_volume", params={"meter": "counter"})
+    assert only(judge(result(counted), gates=gates(gate))).verdict == "PASSED"
