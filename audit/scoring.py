@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audit import run_folder
+from audit.autoencoder_views import autoencoder_of
 from audit.cache import Cache, default_cache, key_of
 from audit.cohort import Cohort, Role, read_cohort, refuse_shared_subjects, refuse_unusable
 from audit.comparison import Comparison
@@ -115,7 +116,8 @@ def build_comparison(
         folder: Run folder for private intermediate files.
         extractors: Feature networks to use; None takes the defaults.
         weights: Local weight files by extractor name.
-        options: Settings by part: ``segmenter``, ``encoder_seeds``, ``real_images_public``, ...
+        options: Settings by part: ``segmenter``, ``encoder_seeds``, ``real_images_public``, ...;
+            ``autoencoder_views`` (off) shows the copy encoder the generator's autoencoder.
         generator: The generator itself, for metrics that need its loss.
         ledger: Where time and energy are booked; None makes a meterless one.
         cache: Store of features and weights; None takes the user's.
@@ -141,18 +143,24 @@ def build_comparison(
     names = tuple(extractors) if extractors else default_extractors()
     for extractor in names:
         EXTRACTORS.match((extractor,))
+    preprocessing = fit_preprocessing(real)
+    autoencode, autoencoder_key = None, ""
+    if (options or {}).get("autoencoder_views") is True:
+        autoencode, autoencoder_key = autoencoder_of(generator, preprocessing)
     return Comparison(
         train=real,
         holdout=unseen,
         synthetic=made,
         conditions=asked,
-        preprocessing=fit_preprocessing(real),
+        preprocessing=preprocessing,
         workshop=Workshop(
             cache=cache or default_cache(),
             seed=seed,
             device=device or _device(),
             ledger=ledger or Ledger(),
             weights=dict(weights or {}),
+            autoencode=autoencode,
+            autoencoder_key=autoencoder_key,
         ),
         extractor_names=names,
         generator=generator,

@@ -12,11 +12,11 @@ are ordered; everything else is here and in ``generators.training``:
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 
@@ -26,13 +26,16 @@ from audit.errors import BadInput
 from audit.ledger import Ledger
 from audit.preprocessing import Preprocessing
 from audit.result import Record, write_bytes, write_text
-from audit.volume import Spacing
+from audit.volume import Spacing, Volume
 from generators.family import Family
 from generators.grid import Grid, fit_grid
 from generators.latent import LatentModel
 from generators.recipe import Recipe, parse, read_recipe
 from generators.seeds import seeded_globally
 from generators.training.course import Course
+
+if TYPE_CHECKING:
+    from audit.membership import MembershipTarget
 
 
 class Card(Record):
@@ -230,6 +233,18 @@ class LatentGenerator:
             scale=float(self._model.scale_factor),
             sampling=self.recipe.sampling.model_dump(exclude={"batch_size", "memory_gb"}),
         )
+
+    def membership_target(self) -> "MembershipTarget":
+        """The noise prediction, for ``memorization.membership``; see ``generators.shown``."""
+        from generators.shown import show_noise
+
+        return show_noise(self)
+
+    def autoencode(self, volumes: Iterable[Volume]) -> list[Volume]:
+        """Volumes through encoder and decoder; see ``generators.shown``."""
+        from generators.shown import autoencode
+
+        return autoencode(self, volumes)
 
     def save(self, folder: Path) -> None:
         """Write ``generator.json`` and ``model.safetensors``."""
