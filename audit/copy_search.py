@@ -110,7 +110,7 @@ def matches_of(features: Features, *, holdout: FloatArray | None = None) -> Matc
         p_values=conformal_p_values(null_similarity[:, 0], synthetic_similarity[:, 0]),
         params={
             **features.params,
-            **search_params(),
+            **search_params(rows=len(train)),
             "null": "raw" if holdout is None else "passed through the generator's autoencoder",
             "n_null": len(rows),
             "n_train": len(train),

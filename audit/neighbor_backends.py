@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from audit.errors import NotComputable, RunBroken
 
-Backend = Literal["auto", "faiss-gpu", "faiss-cpu", "torch", "numpy"]
+Backend = Literal["auto", "faiss-gpu", "faiss-cpu", "torch", "numpy", "ivf", "sq8", "hnsw"]
 Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int64]
 Check = tuple[str, str, str, str]

@@ -1,7 +1,8 @@
-"""Exact nearest neighbors: the only door to faiss.
+"""Nearest neighbors: the only door to faiss.
 
 Every backend (``faiss-gpu``, ``faiss-cpu``, ``torch``, ``numpy``) returns the same answer: it only
-proposes candidates; similarities are recomputed in float64 and ties go to the lower index.
+proposes candidates; similarities are recomputed in float64 and ties go to the lower index. The
+approximate ones (``ivf``, ``sq8``, ``hnsw``) are ranked in the same way but may miss a neighbor.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from audit.approximate_neighbors import (
+    APPROXIMATE_FROM,
+    FACTORIES,
+    LEAST_CANDIDATES,
+    build_index,
+    propose,
+)
 from audit.errors import BadInput, NotComputable
 from audit.neighbor_backends import (
     BLOCK_BYTES,
@@ -67,7 +75,8 @@ def top_k(
         queries: Rows (n, d).
         database: Rows (m, d); a memory map is read in blocks.
         k: Neighbors per query.
-        backend: Who proposes candidates; ``auto`` takes the fastest that works here.
+        backend: Who proposes candidates; ``auto`` takes the fastest exact one that works here,
+            and from ten million rows on the approximate ``sq8``.
 
     Returns:
         Similarities (n, k), float32, descending, and their row numbers (n, k); equal
@@ -77,7 +86,11 @@ def top_k(
         NotComputable: The database has fewer than k rows, or a row is not finite.
     """
     q, x = _matrix(queries), _matrix(database)
-    found, index = _nearest(q, x, k, backend, q, x, _inner)
+    kind = approximate_kind(backend, len(x))
+    if kind:
+        found, index = _approximate(q, x, k, kind)
+    else:
+        found, index = _nearest(q, x, k, backend, q, x, _inner)
     return found.astype(np.float32), index
 
 
@@ -122,11 +135,21 @@ def top_k_of_others(
     return np.take_along_axis(similarity, keep, axis=1), np.take_along_axis(index, keep, axis=1)
 
 
-def search_params(backend: Backend = "auto") -> dict[str, str]:
-    """What a result says of the search: backend and version of its package."""
-    chosen = choose(backend, 0.0)
+def search_params(backend: Backend = "auto", *, rows: int = 0) -> dict[str, str]:
+    """What a result says of the search in so many rows: backend and version of its package."""
+    chosen = approximate_kind(backend, rows) or choose(backend, 0.0)
     packages = ", ".join(f"{name} {version}" for name, version in installed_faiss().items())
-    return {"search": chosen, "search_package": packages if chosen.startswith("faiss") else chosen}
+    own = chosen in {"torch", "numpy"}
+    return {"search": chosen, "search_package": chosen if own else packages}
+
+
+def approximate_kind(backend: Backend, rows: int) -> str:
+    """The approximate index for so many rows, or nothing where the search is exact."""
+    if backend in FACTORIES:
+        return backend
+    if backend == "auto" and rows >= APPROXIMATE_FROM and choose(backend, 0.0) == "faiss-cpu":
+        return "sq8"
+    return ""
 
 
 def _matrix(rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -165,10 +188,7 @@ def _nearest(
     exact: Exact,
 ) -> tuple[npt.NDArray[np.float64], Indices]:
     """Candidates from a backend, widened while the cut is ambiguous, ranked exactly."""
-    if q.shape[1] != x.shape[1]:
-        raise BadInput(f"queries have {q.shape[1]} features, the database {x.shape[1]}", "the same")
-    if not 1 <= k <= len(x):
-        raise NotComputable(f"{k} neighbors were asked of {len(x)} vectors", f"at least {k}")
+    _check(q, x, k)
     chosen = choose(backend, 2.0 * len(q) * x.size)
     tolerance = 2e-6 * _longest(coarse_q) * _longest(coarse_x)
     similarity = np.empty((len(q), k))
@@ -188,6 +208,35 @@ def _nearest(
         wide = min(len(x), 4 * wide)
         todo = np.concatenate(unsure) if unsure else todo[:0]
     return similarity, index
+
+
+def _check(q: npt.NDArray[np.float32], x: npt.NDArray[np.float32], k: int) -> None:
+    if q.shape[1] != x.shape[1]:
+        raise BadInput(f"queries have {q.shape[1]} features, the database {x.shape[1]}", "the same")
+    if not 1 <= k <= len(x):
+        raise NotComputable(f"{k} neighbors were asked of {len(x)} vectors", f"at least {k}")
+
+
+def _approximate(
+    q: npt.NDArray[np.float32], x: npt.NDArray[np.float32], k: int, kind: str
+) -> tuple[npt.NDArray[np.float64], Indices]:
+    """Proposals of an index, ranked exactly; what it finds too few for is searched in full."""
+    _check(q, x, k)
+    _longest(q)  # refuses what is not finite, before the index is built
+    _longest(x)
+    index = build_index(x, kind)
+    similarity, rows = np.empty((len(q), k)), np.empty((len(q), k), np.int64)
+    step = max(1, BLOCK_BYTES // (32 * max(LEAST_CANDIDATES, 4 * k)))
+    for start in range(0, len(q), step):
+        part = q[start : start + step]
+        found = propose(part, index, k)
+        few = np.flatnonzero((found < 0).any(axis=1))
+        ranked, _, found = _rank(part, x, np.zeros(found.shape, np.float32), found, _inner)
+        similarity[start : start + step], rows[start : start + step] = ranked[:, :k], found[:, :k]
+        if len(few):
+            full = _nearest(part[few], x, k, "auto", part[few], x, _inner)
+            similarity[start + few], rows[start + few] = full
+    return similarity, rows
 
 
 def _rank(
