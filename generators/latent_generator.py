@@ -312,12 +312,18 @@ class LatentGenerator:
     def latent_shape(self) -> tuple[int, ...]:
         """Channels and sizes of a latent."""
         if not self._latent_shape:
-            device = next(self._model.parameters()).device
-            image = torch.zeros((1, 1, *self._grid.preprocessing.shape), device=device)
-            with torch.inference_mode():
-                latent = self._model.encode(self.family.to_model(image))
-            self._latent_shape = tuple(latent.shape[1:])
+            self._latent_shape = self._encoded_shape()
         return self._latent_shape
+
+    def _encoded_shape(self) -> tuple[int, ...]:
+        """What encoding gives, on tensors without values: full size takes no time or memory."""
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        device = next(self._model.parameters()).device
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            image = torch.empty((1, 1, *self._grid.preprocessing.shape), device=device)
+            latent = self._model.stage1.encode(self.family.to_model(image))
+        return tuple(latent.shape[1:])
 
     @property
     def _grid(self) -> Grid:

@@ -42,10 +42,12 @@ def train_denoiser(course: Course, keys: list[str]) -> None:
 
 
 def train_adapter(course: Course, keys: list[str]) -> None:
-    """Train the adapter; the denoiser under it stays as it is."""
+    """Train the adapter and what ``adapter_parts`` names; the rest stays as it is."""
     if course.recipe.adapter is None or course.model.adapter is None:
         return
-    _train(course, keys, "adapter", course.recipe.adapter, course.model.adapter, conditional=True)
+    parts = course.model.adapter_parts()
+    network = parts[0] if len(parts) == 1 else torch.nn.ModuleList(parts)
+    _train(course, keys, "adapter", course.recipe.adapter, network, conditional=True)
 
 
 def _train(

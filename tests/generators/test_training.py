@@ -12,7 +12,8 @@ from micro import micro_recipe
 from audit.cohort import Cohort, cohort_of
 from audit.errors import BadInput, RunBroken
 from audit.ledger import Ledger
-from audit.phantoms import thorax_cohort
+from audit.phantoms import heart_cohort, thorax_cohort
+from generators.latent_generator import LatentGenerator
 from generators.models.ldm import LDM
 from generators.models.medlord import MedLoRD
 from generators.recipe import Denoiser, Optimization
@@ -122,6 +123,38 @@ def test_an_adapter_trains_on_a_frozen_denoiser(cohort: Cohort, tmp_path: Path) 
     assert _copy(generator.model.adapter) != seen["adapter"]  # type: ignore[union-attr]
 
 
+def test_an_adapter_may_train_the_last_blocks_and_nothing_else(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    from generators.models.voldit import VolDiT
+
+    recipe = micro_recipe(
+        "voldit", model={"adapter": {"finetune_last_n_blocks": 1}}, adapter={"ema_decay": 0.5}
+    )
+    generator = VolDiT(recipe)
+    seen: dict[str, bytes] = {}
+
+    def watch(stage: str, step: int) -> None:
+        if (stage, step) == ("adapter", 0):
+            seen.update(_by_name(generator.model))
+
+    generator.fit(cohort, folder=tmp_path, structures=("heart",), cpu=True, on_step=watch)
+    now = _by_name(generator.model)
+    changed = {name for name, value in now.items() if value != seen[name]}
+    tuned = ("adapter.", "denoiser.blocks.1.", "denoiser.final_layer.")
+    assert all(name.startswith(tuned) for name in changed)
+    assert all(any(name.startswith(part) for name in changed) for part in tuned)
+
+    again = VolDiT(recipe)  # a finished training is read back, finetuned blocks included
+    again.fit(cohort, folder=tmp_path, structures=("heart",), cpu=True)
+    assert _by_name(again.model) == now
+
+
+def _by_name(module: torch.nn.Module | None) -> dict[str, bytes]:
+    assert module is not None
+    return {name: value.cpu().numpy().tobytes() for name, value in module.state_dict().items()}
+
+
 def _copy(module: torch.nn.Module) -> list[bytes]:
     return [value.detach().numpy().tobytes() for value in module.state_dict().values()]
 
@@ -209,3 +242,34 @@ def test_masks_without_labels_are_refused(cohort: Cohort) -> None:
     bare = cohort_of("train", [replace(case, labels=None) for case in cohort])
     with pytest.raises(BadInput, match="no label map"):
         LDM(micro_recipe("ldm")).fit(bare, structures=("heart",), cpu=True)
+
+
+def test_a_latent_of_full_size_is_known_without_encoding(cohort: Cohort) -> None:
+    import time
+
+    for family, expected in (("medlord", (128, 128, 64)), ("ldm", (64, 128, 128))):
+        generator = create(micro_recipe(family, data={"shape": [1, 256, 512, 512]}), cohort)
+        start = time.perf_counter()
+        shape = generator.latent_shape
+        assert time.perf_counter() - start < 2
+        assert shape[1:] == expected
+
+
+@pytest.mark.parametrize("family", ["voldit", "ldm", "cardiodit"])
+def test_the_known_latent_is_the_one_that_encoding_gives(family: str, cohort: Cohort) -> None:
+    cine = cohort_of("train", list(heart_cohort(2, size=32, frames=4)))
+    data = cohort if family == "voldit" else cine
+    generator = create(micro_recipe(family), data)
+    image = torch.from_numpy(generator.grid.image(data[0].image))[None]  # type: ignore[union-attr]
+    model: Any = generator.model
+    with torch.no_grad():
+        encoded = model.encode(generator.family.to_model(image))
+    assert generator.latent_shape == tuple(encoded.shape[1:])
+
+
+def create(recipe: Any, cohort: Cohort) -> LatentGenerator:
+    from generators.protocol import GENERATORS
+
+    generator: Any = GENERATORS.load(recipe.family)(recipe)
+    generator.build(cohort)
+    return generator
