@@ -172,7 +172,8 @@ def _join(a: "pd.DataFrame | None", b: "pd.DataFrame | None") -> "pd.DataFrame |
     """Rows of both runs that answer the same request; None where there are none."""
     if a is None or b is None:
         return None
-    key = "condition" if {"condition"} <= set(a.columns) & set(b.columns) else "id"
+    conditional = all("condition" in t.columns and t["condition"].notna().any() for t in (a, b))
+    key = "condition" if conditional else "id"
     a, b = (t[t[key].notna() & ~t[key].duplicated()] for t in (a, b))
     joined = a.merge(b, on=key, suffixes=("_a", "_b"))
     return joined if len(joined) >= FEWEST_PAIRS else None

@@ -234,7 +234,9 @@ def load_result(path: str | Path) -> AuditResult:
     Raises:
         BadInput: There is none, or it is not one.
     """
-    file = Path(path)
+    from audit.run_path import find_run
+
+    file = find_run(path)
     file = file / "result.json" if file.is_dir() else file
     if not file.is_file():
         raise BadInput(

@@ -100,20 +100,23 @@ def join_cases(tables: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
 
 
 def write_cases(folder: Path, tables: Sequence["pd.DataFrame"], comparison: Comparison) -> None:
-    """Write cases.csv: every case of every role, real ones under their pseudonym."""
+    """Write cases.csv: every case of every role, real ones under their pseudonym.
+
+    Where synthetic cases followed a requested mask, ``condition`` says which one, so that two runs
+    compare in pairs. A mask is somebody's anatomy: its id is a pseudonym too.
+    """
     import pandas as pd
 
     index = pd.DataFrame(
         [
-            {"id": public_id(role, case_id), "role": role, "group": group or ""}
+            {"id": public_id(role, s.id), "role": role, "group": s.group or ""}
+            | {"condition": pseudonym(s.condition) if s.condition else ""}
             for role in ("train", "holdout", "synthetic")
-            for case_id, group in zip(
-                comparison.cohort_or_empty(role).ids,
-                comparison.cohort_or_empty(role).groups,
-                strict=True,
-            )
+            for s in comparison.cohort_or_empty(role).sources
         ]
     )
+    if not index["condition"].any():
+        index = index.drop(columns="condition")
     merged = index.merge(join_cases(tables), on=["role", "id"], how="left") if tables else index
     write_text(folder / "cases.csv", merged.to_csv(index=False))
 

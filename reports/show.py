@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from audit.errors import BadInput, did_you_mean
+from audit.run_path import find_run
 from reports.exemplars import Exemplar, read_exemplars
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def show(
     """Draw a synthetic volume that the run kept.
 
     Args:
-        run: Run folder.
+        run: Run folder, or ``runs/latest``.
         name: Id of the case; None takes the first.
         kind: ``slices``: three planes through the center; ``cine``: the central slice over time.
         frames: Frames of a cine to draw, evenly spread.
@@ -53,7 +54,7 @@ def show(
 
 
 def _find(run: str | Path, name: str | None) -> Exemplar:
-    kept = {case.name: case for case in read_exemplars(Path(run) / "exemplars")}
+    kept = {case.name: case for case in read_exemplars(find_run(run) / "exemplars")}
     if not kept:
         raise BadInput("the run kept no volumes", "a folder exemplars/", "Score the run again")
     if name is None:

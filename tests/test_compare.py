@@ -75,3 +75,35 @@ def test_one_run_is_bad_input(tmp_path):
     with pytest.raises(BadInput, match="two or more"):
         open_runs([tmp_path])
     assert len(open_runs([tmp_path, tmp_path])) == 2
+
+
+def test_cases_say_which_mask_they_followed_without_naming_a_patient(tmp_path):
+    from types import SimpleNamespace
+
+    from audit.run_folder import write_cases
+
+    def cohort(*rows):
+        return SimpleNamespace(
+            sources=[SimpleNamespace(id=i, group=None, condition=c) for i, c in rows]
+        )
+
+    cohorts = {
+        "train": cohort(("anna", None)),
+        "holdout": cohort(("bert", None)),
+        "synthetic": cohort(("s0", "bert"), ("s1", None)),
+    }
+    write_cases(tmp_path, [], SimpleNamespace(cohort_or_empty=cohorts.__getitem__))
+    text = (tmp_path / "cases.csv").read_text()
+    assert "anna" not in text
+    assert "bert" not in text
+    rows = pd.read_csv(tmp_path / "cases.csv").set_index("id")
+    assert rows["condition"].notna().sum() == 1
+    assert rows.loc["s0", "condition"] in rows.index[rows["role"] == "holdout"]
+
+
+def test_unconditional_cases_pair_by_id():
+    rng = np.random.default_rng(3)
+    wide = finding(0.8, 0.76, 0.84)
+    tables = [table(rng, shift).assign(condition=np.nan) for shift in (0, -0.02)]
+    rows = compare([run("a", wide, cases=tables[0]), run("b", wide, cases=tables[1])])
+    assert rows[1].word == "worse"

@@ -71,14 +71,25 @@ def show(
 
 
 def calibrate(
-    runs: list[Path] = typer.Argument(help="Ten or more runs that differ in seed only."),
+    runs: list[Path] = typer.Argument(None, help="Ten or more runs that differ in seed only."),
     file: Path = typer.Option(FILE, help="Baseline file to complete."),
+    config: Path | None = typer.Option(
+        None, "-c", "--config", help="Print the commands that make such runs; start none."
+    ),
+    replicates: int = typer.Option(20, min=10, help="How many runs, with --config."),
 ) -> None:
     """Measure the noise between A/A runs; ``margin: auto`` is three of its standard deviations."""
     from audit import baseline
     from audit.result import load_result
     from audit.run_path import find_run
 
+    if config is not None:
+        from audit.aa_runs import aa_commands
+
+        print("\n".join(aa_commands(config, replicates, file)))
+        return
+    if not runs:
+        raise BadInput("no runs were given", "ten or more", "-c audit.yaml prints how to make them")
     new = baseline.calibrate(
         baseline.read_baseline(file), [load_result(find_run(run)) for run in runs]
     )

@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def filter_command(
-    run: Path = typer.Argument(help="Run folder with cases.csv."),
+    run: Path = typer.Argument(help="Run folder with cases.csv, or runs/latest."),
     out: Path = typer.Option(..., "--out", help="Where the kept cohort is written."),
     synthetic: Path | None = typer.Option(
         None, "--synthetic", help="The cohort that was audited; RUN/synthetic if absent."
@@ -29,7 +29,9 @@ def filter_command(
     """
     from audit.cohort import read_cohort, write_cohort
     from audit.copy_filter import diversity, flagged_ids
+    from audit.run_path import find_run
 
+    run = find_run(run)
     source = synthetic if synthetic is not None else run / "synthetic"
     if not source.exists():
         raise BadInput(

@@ -11,7 +11,7 @@ from audit.cli import JsonFlag, print_json, print_table
 def register(app: typer.Typer) -> None:
     @app.command("footprint")
     def footprint_command(
-        run: Path = typer.Argument(..., help="Run folder."),
+        run: Path = typer.Argument(..., help="Run folder, or runs/latest."),
         zone: str = typer.Option(None, help="ISO country code, such as FRA; repeats nothing."),
         month: str = typer.Option(None, help="YYYY-MM, with a monthly table."),
         pue: float = typer.Option(1.0, help="Power usage effectiveness of the site."),
@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Print energy, CO2, break-even and what the same run would cost elsewhere."""
         from audit.footprint import project, what_if
+        from audit.run_path import find_run
 
+        run = find_run(run)
         table = None
         if intensities is not None:
             from audit.carbon import read_intensities
