@@ -111,7 +111,7 @@ def _run_one(
             generator=generator,
             ledger=ledger,
         )
-        remember(spec.kind, spec.preset, n, ledger.records())
+        remember(spec.kind, spec.preset, n, ledger.records(), folder)
 
 
 def _folder(spec: "GeneratorSpec") -> "Cohort":
@@ -307,28 +307,67 @@ def _copy_rate(result: "AuditResult") -> str:
 
 
 def _plan(config: "Config") -> list[dict[str, Any]]:
-    """What a run would do and, where this machine has done it before, what that took."""
-    from audit.throughput import predict
+    """What a run would do and, where this machine has done it before, what that took.
 
+    Raises:
+        BadInput: A generator, preset or grid zone does not exist.
+    """
+    from audit.carbon import emissions_g, find_intensity
+    from audit.throughput import predict
+    from generators.choose import choose
+
+    grid = find_intensity(config.carbon.zone) if config.carbon.zone else None
     rows = []
     for spec in config.generators:
+        if spec.path is None:
+            choose(spec.kind, preset=spec.preset, params=spec.params)
         n = spec.n or DEFAULT_N
         steps = ["train"] if spec.path is None else []
         steps += ["sample"] if spec.kind != "folder" else []
         for step in (*steps, "score", "report"):
-            done = _is_done(config.folder / spec.id, step, n)
-            work = f"{n} volumes" if step == "sample" else ""
-            estimate = predict(spec.kind, spec.preset, step, n)
+            row = predict(spec.kind, spec.preset, step, n)
+            kwh = row["energy_kwh"]
+            row["emissions_g"] = None
+            if grid is not None and kwh is not None:
+                row["emissions_g"] = emissions_g(kwh, grid, pue=config.carbon.pue)
             rows.append(
-                {"generator": spec.id, "step": step, "work": work, "done": done, **estimate}
+                {
+                    "generator": spec.id,
+                    "step": step,
+                    "work": f"{n} volumes" if step == "sample" else "",
+                    "done": _is_done(config.folder / spec.id, step, n),
+                    **row,
+                }
             )
     return rows
+
+
+def _power(config: "Config", gates: Path) -> list[str]:
+    """What the gates beside a configuration cannot decide with its number of volumes."""
+    from audit.gate import power_notes
+    from audit.gates_file import read_gates
+
+    if not gates.is_file():
+        return []
+    file = read_gates(gates)
+    return [
+        f"{spec.id}: {note}"
+        for spec in config.generators
+        for note in power_notes(file, _volumes(spec))
+    ]
+
+
+def _volumes(spec: "GeneratorSpec") -> int:
+    """Synthetic volumes that a run of this generator will judge."""
+    if spec.n is None and spec.kind == "folder":
+        return len(_folder(spec))
+    return spec.n or DEFAULT_N
 
 
 def _is_done(folder: Path, step: str, n: int) -> str:
     made = len(list((folder / "synthetic").glob("*.nii.gz")))
     return {
-        "train": "yes" if (folder / "model" / "model.json").exists() or made else "no",
+        "train": "yes" if (folder / "model" / "generator.json").exists() else "no",
         "sample": f"{made}/{n}",
         "score": "yes" if (folder / "cases.csv").exists() else "no",
         "report": "yes" if (folder / "report.html").exists() else "no",
@@ -366,7 +405,10 @@ def _run_command(
     settings = read_config(config, profile=profile, changes=tuple(change))
     if dry_run:
         rows = _plan(settings)
-        print_table(rows, list(rows[0]))
+        columns = ["generator", "step", "work", "done", "time_s", "disk_mb", "energy_kwh"]
+        print_table(rows, [*columns, "emissions_g", "basis"])
+        for note in _power(settings, config.parent / "gates.yaml"):
+            print(note)
         return
     for folder in run_all(settings):
         print(f"report: {folder / 'report.html'}    gate: voxaudit gate {folder}")

@@ -13,7 +13,9 @@ def test_what_was_never_run_is_unknown_not_zero():
     assert predict("ldm", None, "sample", 4)["time_s"] is None
 
 
-def test_sampling_scales_with_volumes_and_training_does_not():
+def test_sampling_scales_with_volumes_and_training_does_not(tmp_path):
+    (tmp_path / "synthetic").mkdir()
+    (tmp_path / "synthetic" / "0.nii.gz").write_bytes(b"x" * 1_000_000)
     remember(
         "ldm",
         "ldm-tiny",
@@ -23,7 +25,9 @@ def test_sampling_scales_with_volumes_and_training_does_not():
             PhaseRecord(phase="sampling", duration_s=20, energy_kwh={"cpu": 0.02}),
             PhaseRecord(phase="decoding", duration_s=10, energy_kwh={"cpu": None}),
         ],
+        tmp_path,
     )
+    assert predict("ldm", "ldm-tiny", "sample", 100)["disk_mb"] == pytest.approx(10)
     assert predict("ldm", "ldm-tiny", "sample", 100)["time_s"] == 300
     assert predict("ldm", "ldm-tiny", "sample", 100)["energy_kwh"] == pytest.approx(0.2)
     assert predict("ldm", "ldm-tiny", "train", 100)["time_s"] == 60
