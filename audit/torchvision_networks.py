@@ -1,6 +1,7 @@
 """torchvision's classifiers without their heads, as 2.5D encoders."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audit.errors import BadInput
 from audit.extractor import Encoder, Workshop
@@ -26,10 +27,36 @@ RESNET_POSITIONS = {
 HEADS = ("fc", "AuxLogits", "classifier")
 
 
+class SliceNetwork(NamedTuple):
+    """A classifier without its head: slices (b, 1, h, w) in [-1, 1] to features (b, d).
+
+    Attributes:
+        forward: On the workshop's device.
+        sha256: Of the weights.
+        settings: What else the features depend on.
+    """
+
+    forward: Callable[["torch.Tensor"], "torch.Tensor"]
+    sha256: str
+    settings: dict[str, Any]
+
+
 def plane_network(
     workshop: Workshop, *, name: str, architecture: str, normalization: str
 ) -> Encoder:
-    """A 2.5D encoder from local weights of ``resnet50`` or ``inception_v3``.
+    """A 2.5D encoder: ``slice_network`` on three planes, averaged per volume."""
+    network = slice_network(
+        workshop, name=name, architecture=architecture, normalization=normalization
+    )
+    return planes_encoder(
+        network.forward, workshop, sha256=network.sha256, settings=network.settings
+    )
+
+
+def slice_network(
+    workshop: Workshop, *, name: str, architecture: str, normalization: str
+) -> SliceNetwork:
+    """The network of one slice, from local weights of ``resnet50`` or ``inception_v3``.
 
     Args:
         workshop: Knows the file and the device.
@@ -61,11 +88,10 @@ def plane_network(
             return pooled(network(imagenet_input(slices, side=side)))
         return pooled(network(_radimagenet_input(slices, side=side)))
 
-    return planes_encoder(
+    return SliceNetwork(
         forward,
-        workshop,
-        sha256=file_hash(path),
-        settings={"network": architecture, "normalization": normalization, "side": side},
+        file_hash(path),
+        {"network": architecture, "normalization": normalization, "side": side},
     )
 
 
