@@ -16,6 +16,10 @@ SMALL = {
         "changes = {'stage1': {'steps': 2}, 'denoiser': {'steps': 2}, "
         "'sampling': {'steps': 2}}\nwork = 'w'"
     ),
+    "3_memorization_study": (
+        "settings = {'reference': (5, 2, 1), 'augmentation': (5, 2, 2)}\n"
+        "stage1 = 2\nsamples = 4\nheld_out = 5\nwork = 'w'"
+    ),
     "4_carbon_budget": "steps = 4\nn = 8\nsamples = 12\nwork = 'w'",
     "5_add_a_metric": "n = 8",
 }
