@@ -8,12 +8,16 @@ import torch
 from audit.cohort import Case, Cohort
 from audit.errors import BadInput
 from audit.ledger import Ledger
+from generators.memory import memory_to_spare
 from generators.recipe import Sampling
 from generators.seeds import generator_for
 from generators.training.loop import AUTOCAST
 
 if TYPE_CHECKING:
     from generators.latent_generator import LatentGenerator
+
+LOWER_DENOISING = "Lower --batch-size, or set sampling.precision: bf16 in the recipe"
+LOWER_DECODING = "Give --memory-gb: it decodes in exact tiles"
 
 
 def draw(
@@ -32,11 +36,11 @@ def draw(
         model.denoiser.compile()
     for start in range(0, len(indices), settings.batch_size):
         batch = list(indices[start : start + settings.batch_size])
-        with ledger.phase("sampling"):
+        with ledger.phase("sampling"), memory_to_spare("denoising", LOWER_DENOISING):
             latents = _latents(generator, batch, seed, conditions, settings, device)
             ledger.work(volumes=len(batch), denoiser_calls=settings.steps * len(batch))
         for index, latent in zip(batch, latents, strict=True):
-            with ledger.phase("decoding"):
+            with ledger.phase("decoding"), memory_to_spare("decoding", LOWER_DECODING):
                 case = _case(generator, index, latent, conditions)
                 ledger.work(volumes=1, voxels=case.image.array.size)
             yield case

@@ -5,8 +5,10 @@ milliseconds. What libraries allocate inside one operation (convolution workspac
 ``HEADROOM`` allows for it.
 """
 
+import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +16,11 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from audit.errors import BadInput
+
 HEADROOM = 1.25
+REFUSED = re.compile(r"tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)", re.IGNORECASE)
+UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 class LiveBytes(TorchDispatchMode):
@@ -85,3 +91,26 @@ def weight_bytes(network: torch.nn.Module) -> int:
     """Bytes of parameters and buffers."""
     tensors = [*network.parameters(), *network.buffers()]
     return sum(t.numel() * t.element_size() for t in tensors)
+
+
+@contextmanager
+def memory_to_spare(doing: str, remedy: str) -> Iterator[None]:
+    """Say in one line what an allocation that torch could not make was for.
+
+    Args:
+        doing: What needs the memory.
+        remedy: Options that lower the need.
+
+    Raises:
+        BadInput: An allocation failed, on the CPU or on a GPU.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # the CPU's allocator raises no class of its own
+        refused = REFUSED.search(str(error))
+        if refused is None:
+            raise
+        size = float(refused[1]) * UNITS[refused[2]] / 1e9
+        raise BadInput(
+            f"{doing} needs another {size:.3g} GB, which are not free", "enough memory", remedy
+        ) from error

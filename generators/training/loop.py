@@ -1,11 +1,12 @@
 """The loop that all stages share: batches, backward, clipping, averages, checkpoints, logs.
 
-The engine is Accelerate: it wraps networks for DDP or FSDP under ``torchrun`` and is a thin layer
-over torch.distributed otherwise. Autocast and the fp16 scaler stay here, because a first stage
-steps two optimizers with one scaler.
+The engine is Accelerate: it wraps networks for DDP under ``torchrun`` and is a thin layer over
+torch.distributed otherwise; weights are whole on every process (no FSDP). Autocast and the fp16
+scaler stay here, because a first stage steps two optimizers with one scaler.
 """
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from generators.checkpoint import (
     restore_random_state,
     write_checkpoint,
 )
+from generators.memory import memory_to_spare
 from generators.recipe import Optimization
 from generators.seeds import Draw, derive_seed, seeded_globally
 from generators.training.batches import Item, Items, Plan, loader
@@ -31,6 +33,7 @@ from generators.training.history import History
 from generators.training.rates import rate_factor
 
 AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LOWER_TRAINING = "Raise accumulate, set gradient_checkpointing: true or precision: bf16"
 
 Losses = dict[str, torch.Tensor]
 
@@ -82,7 +85,7 @@ def run_stage(course: Course, stage: Stage) -> None:
 
     Raises:
         RunBroken: A loss is NaN or infinite; names the last good checkpoint.
-        BadInput: The folder holds a training with other settings.
+        BadInput: The folder holds a training with other settings, or the memory does not suffice.
     """
     engine = _engine(cpu=course.cpu)
     with seeded_globally(course.seed, stage.name):
@@ -90,15 +93,28 @@ def run_stage(course: Course, stage: Stage) -> None:
         first = run.resume()
         total = stage.settings.total_steps(len(course.cohort))
         if first < total:
-            run.train(range(first, total))
+            with memory_to_spare(f"training {stage.name}", LOWER_TRAINING):
+                run.train(range(first, total))
         run.finish()
 
 
 def _engine(*, cpu: bool) -> Any:
-    """An Accelerator; its process-wide state is renewed where an earlier one used the GPU."""
+    """An Accelerator; its process-wide state is renewed where an earlier one used the GPU.
+
+    Raises:
+        BadInput: The environment asks for sharded weights: checkpoints and averages here are not.
+    """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
+    for sharded in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{sharded}", "false").lower() == "true":
+            raise BadInput(
+                f"ACCELERATE_USE_{sharded} asks for weights sharded over processes",
+                "DDP, with whole weights on every process",
+                "Start with torchrun; to save memory raise accumulate or set "
+                "gradient_checkpointing: true",
+            )
     alone = not torch.distributed.is_initialized()
     if cpu and alone and torch.cuda.is_available():
         AcceleratorState._reset_state(reset_partial_state=True)

@@ -71,6 +71,14 @@ def test_a_nan_loss_stops_and_names_the_last_good_checkpoint(
         generator.fit(cohort, folder=tmp_path, cpu=True, on_step=poison)
 
 
+def test_sharded_weights_are_refused_not_ignored(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(BadInput, match="USE_FSDP asks for weights sharded.*expected DDP"):
+        LDM(micro_recipe("ldm")).fit(cohort, cpu=True)
+
+
 def test_another_recipe_does_not_continue_a_training(cohort: Cohort, tmp_path: Path) -> None:
     LDM(micro_recipe("ldm")).fit(cohort, folder=tmp_path, cpu=True)
     other = micro_recipe("ldm", stage1={"learning_rate": 0.1})
