@@ -43,10 +43,9 @@ def _anonymous_pairs(material: Material) -> list[dict[str, Any]]:
         return []
     rows = table[(table["role"] == "synthetic") & table[column].notna()]
     rows = rows.sort_values([column, "id"], ascending=[False, True])
-    ranks = rows[column].rank(pct=True, method="max")
     copies = flagged_copies(material)
     pairs = []
-    for (_, row), rank in list(zip(rows.iterrows(), ranks, strict=True))[:MOST]:
+    for place, (_, row) in enumerate(list(rows.iterrows())[:MOST], start=1):
         copied = row["id"] in copies and not material.public_phantoms
         made = None if copied else _named(material.synthetic, str(row["id"]))
         pairs.append(
@@ -56,7 +55,7 @@ def _anonymous_pairs(material: Material) -> list[dict[str, Any]]:
                 "left": ex.webp_uri(ex.contact_sheet([made])) if made else None,
                 "left_text": "withheld: likely a copy" if copied else "not among those drawn",
                 "right": None,
-                "text": f"similarity {number(float(row[column]))}, percentile {100 * rank:.0f}",
+                "text": f"similarity {number(float(row[column]))}, closest {place} of {len(rows)}",
             }
         )
     return pairs

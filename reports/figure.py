@@ -164,8 +164,15 @@ def _style() -> Any:
 
 
 def _shorter(svg: str) -> str:
-    """Coordinates to two decimals and no indentation: half the bytes, the same picture."""
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    """Coordinates to two decimals and no indentation: half the bytes, the same picture.
+
+    Only inside the tags of shapes: a number that is text, such as a p of 0.001, stays whole.
+    """
+
+    def tag(match: re.Match[str]) -> str:
+        return re.sub(r"(\d+\.\d{2})\d+", r"\1", match.group(0))
+
+    svg = re.sub(r"<(?!svg|!)[^>]*>", tag, svg)
     return re.sub(r"\n\s+", "\n", svg)
 
 

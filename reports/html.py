@@ -74,6 +74,8 @@ def _body(material: Material) -> dict[str, Any]:
         "title": words.title(result),
         "meta": _meta(result),
         "internal": material.internal,
+        "phantoms": material.public_phantoms,
+        "judged": _judged(result),
         "smoke": result.provenance.get("profile") == "smoke",
         "outcome_kind": kind,
         "headline": _headline(result, word),
@@ -152,7 +154,16 @@ def _headline(result: AuditResult, word: str) -> str:
     parts = [
         f"{words_found.count(w)} {w.lower().replace('_', ' ')}" for w in order if w in words_found
     ]
+    if not parts and words_found:
+        parts = [f"{len(words_found)} gate{'s' if len(words_found) > 1 else ''}"]
     return " · ".join([word, *parts])
+
+
+def _judged(result: AuditResult) -> str:
+    """How much of the audit the verdict rests on: a pass says nothing about the other numbers."""
+    judged = {v.metric for v in result.verdicts}
+    computed = sum(f.status == "ok" for f in result.findings)
+    return f"Gates judge {len(judged)} of {computed} computed numbers; the rest is for reading."
 
 
 def page_of(template: str, **values: Any) -> str:

@@ -46,10 +46,21 @@ def section(name: str, material: Material) -> dict[str, Any]:
         "pictures": pictures_of(name, material),
         "pairs": closest_pairs(material) if name == "memorization" else [],
         "pairs_shown": bool(material.pairs),
-        "missing": [
-            {"name": words.label(f), "reason": f.reason} for f in findings if f.status != "ok"
-        ],
+        "missing": missing(findings),
+        "ceiling": name in words.SEGMENTED and any("ceiling" in f.reference for f in done),
     }
+
+
+def missing(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """What is not computed, by reason: one reason that holds for many is said once."""
+    by_reason: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.status != "ok":
+            by_reason.setdefault(finding.reason, []).append(words.label(finding))
+    return [
+        {"name": "; ".join(names), "n": len(names), "reason": reason}
+        for reason, names in by_reason.items()
+    ]
 
 
 def tiles(result: AuditResult) -> list[dict[str, str]]:
@@ -90,10 +101,10 @@ def conclusion(result: AuditResult) -> list[str]:
         for name in section_names(result)
         if (finding := leading(name, result)) is not None
     ]
-    missing = sum(f.status != "ok" for f in result.findings)
-    if missing:
+    lacking = sum(f.status != "ok" for f in result.findings)
+    if lacking:
         sentences.append(
-            f"{missing} of {len(result.findings)} numbers could not be computed; "
+            f"{lacking} of {len(result.findings)} numbers could not be computed; "
             "each says why in its section."
         )
     return sentences
@@ -149,11 +160,11 @@ def limits(material: Material, reduced: Sequence[str]) -> list[str]:
         found.append("Images of real patients, and their nearest pairs, are left out on purpose.")
     found += [f"A metric failed with an error: {name}." for name in material.errors]
     found += [f"Gates: {note}." for note in material.gate_notes]
-    found += [
-        f"{words.label(f)} ({f.metric}) is not computed: {f.reason}"
-        for f in result.findings
-        if f.status != "ok"
-    ]
+    for name in section_names(result):
+        found += [
+            f"{words.section_title(name)}, not computed: {row['name']}: {row['reason']}"
+            for row in missing(material.findings(name))
+        ]
     found += [
         f"The gate on {v.metric} did not decide: {v.message}."
         for v in result.verdicts
@@ -235,29 +246,45 @@ def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 def _sentence(name: str, finding: Finding) -> str:
     value = f"{words.number(finding.value)} {finding.unit}".strip()
-    head = f"{words.section_title(name)}: {words.label(finding)} {value} {words.interval(finding)}"
-    return f"{head}{_reading(finding)}."
+    head = (
+        f"{words.section_title(name)}: {words.label(finding)} is {value} {words.interval(finding)}"
+    )
+    return f"{head}{_reading(finding)}.{_not_excluded(finding)}"
 
 
 def _reading(finding: Finding) -> str:
     floor = finding.reference.get("real_vs_real")
     verdict = finding.params.get("verdict")
+    ceiling = floor is not None and floor == finding.reference.get("ceiling")
+    of = "the segmenter's own score on real cases" if ceiling else "real against real"
+    against = f", against {words.number(floor)} for {of}" if floor is not None else ""
     if isinstance(verdict, str) and verdict:
-        against = (
-            f", against {words.number(floor)} for real against real" if floor is not None else ""
-        )
-        return f"{against}: {verdict}"
+        p = f", p = {words.number(finding.p_value, 2)}" if finding.p_value is not None else ""
+        return f"{against} (n = {finding.n}{p}): {verdict}"
     if floor is None or finding.better == "none" or finding.low is None or finding.high is None:
-        return f", n = {finding.n}"
+        return f"{against}, n = {finding.n}"
     best = finding.reference.get("real_vs_real_high" if finding.better == "lower" else
                                  "real_vs_real_low")  # fmt: skip
     edge = best if best is not None else floor
     apart = finding.low > edge if finding.better == "lower" else finding.high < edge
-    text = f", against {words.number(floor)} for real against real at the same n: "
-    return text + (
+    if ceiling:
+        return f"{against}: " + ("below what real cases reach" if apart else
+                                 f"not shown to be below it with n = {finding.n}")  # fmt: skip
+    return f"{against} at the same n: " + (
         "worse than the difference between real cohorts"
         if apart
         else f"no worse than that, as far as n = {finding.n} can tell"
+    )
+
+
+def _not_excluded(finding: Finding) -> str:
+    """What a clean memorization number leaves open; absence of evidence is no proof of privacy."""
+    if finding.section != "memorization" or finding.value != 0 or not finding.high:
+        return ""
+    return (
+        f" This does not prove privacy: up to {words.number(100 * finding.high, 2)} % of such "
+        "volumes could be copies, and more that the search cannot find (planted recovery says "
+        "which)."
     )
 
 

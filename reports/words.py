@@ -37,7 +37,8 @@ _SHORT = {
     "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",
     "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "ssl3d": "ssl3d", "msssim": "MS-SSIM",
     "frechet": "Fréchet", "vs": "vs", "ms": "MS", "ssim": "SSIM",
-    "co2": "CO₂", "hu": "HU", "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
+    "auc": "AUC", "wasserstein": "Wasserstein", "co2": "CO₂", "hu": "HU",
+    "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
 }  # fmt: skip
 
 ARROWS = {"lower": "↓ is better", "higher": "↑ is better", "none": ""}
@@ -96,9 +97,12 @@ def floor_text(finding: Finding) -> str:
     """The reference points to read a value against."""
     ref = finding.reference
     parts = []
-    for key, name in _REFERENCES.items():
+    for key in _REFERENCES:
         value = ref.get(key)
+        if key == "real_vs_real" and value is not None and value == ref.get("ceiling"):
+            continue  # the segmenter's score on real cases is the floor: once is enough
         if value is not None and (key != "null" or finding.section == "memorization"):
+            name = reference_name(key, finding.section)
             ends = (ref.get(f"{key}_low"), ref.get(f"{key}_high"))
             span = f" [{number(ends[0])}, {number(ends[1])}]" if None not in ends else ""
             parts.append(f"{name} {number(value)}{span}")
@@ -109,9 +113,17 @@ def floor_text(finding: Finding) -> str:
     return "; ".join(parts)
 
 
+def reference_name(key: str, section: str) -> str:
+    """What a reference point is, for a reader."""
+    if key == "ceiling" and section not in SEGMENTED:
+        return "best possible"
+    return _REFERENCES[key]
+
+
+SEGMENTED = ("adherence", "anatomy", "cardiac")
 _REFERENCES = {
     "real_vs_real": "real against real",
-    "ceiling": "segmenter's own score",
+    "ceiling": "segmenter's own score on real cases",
     "null": "if nothing were copied",
     "holdout": "hold-out",
     "detectable_rate": "detectable rate",

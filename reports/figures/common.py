@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -177,19 +178,32 @@ def finding_columns(findings: Sequence[Finding]) -> dict[str, list[Any]]:
     }
 
 
-def series_pictures(findings: Sequence[Finding], skip: Sequence[str] = ()) -> Iterator[Picture]:
-    """One generic figure for every finding whose series are numbers."""
+def series_pictures(
+    findings: Sequence[Finding],
+    skip: Sequence[str] = (),
+    captions: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> Iterator[Picture]:
+    """One generic figure for every finding whose series are numbers and vary.
+
+    Args:
+        findings: Of one section.
+        skip: Series that another figure draws.
+        captions: Title and what to look for, by metric.
+    """
     for finding in findings:
         series = {
             name: values
             for name, values in finding.series.items()
             if name not in skip and len(values) > 1 and all(_is_number(v) for v in values)
         }
-        if series and finding.status == "ok":
-            yield _series_picture(finding, series)
+        varies = any(len(set(values)) > 1 for values in series.values())
+        if varies and finding.status == "ok":
+            yield _series_picture(finding, series, captions.get(finding.name.split(".", 1)[-1]))
 
 
-def _series_picture(finding: Finding, series: Mapping[str, Sequence[float]]) -> Picture:
+def _series_picture(
+    finding: Finding, series: Mapping[str, Sequence[float]], caption: tuple[str, str] | None
+) -> Picture:
     figure, (ax,) = canvas(height_in=2.7)
     names = list(series)
     curve = (
@@ -209,15 +223,19 @@ def _series_picture(finding: Finding, series: Mapping[str, Sequence[float]]) -> 
             ax.step(values, np.arange(1, len(values) + 1) / len(values), where="post",
                     color=color, linewidth=1.4,
                     label=f"{human(name)} (n = {len(values)})")  # fmt: skip
-        ax.set_xlabel(finding.unit or label(finding))
+        ax.set_xlabel(finding.unit or ("value" if caption else label(finding)))
         ax.set_ylabel("share of cases at or below")
     ax.grid(color=LINE, linewidth=0.5)
     legend(ax)
+    value = f"{number(finding.value)} {finding.unit}".strip()
+    plain = f"How the number ({value}) changes along the axis." if curve else (
+        f"Each curve climbs where its cases lie; the number in the table is {value}.")  # fmt: skip
+    title, look_for = caption or (label(finding), plain)
     return picture(
         figure,
         key=f"series-{finding.metric}",
-        title=label(finding),
-        look_for=f"The data behind {number(finding.value)} {finding.unit}".strip() + ".",
+        title=title,
+        look_for=look_for,
         n=f"{finding.n} subjects",
         data=series,
     )

@@ -1,13 +1,17 @@
 """Fidelity: every extractor beside its floor, and what sample size alone does to a distance."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from audit.result import Finding
-from reports.figure import FLOOR, HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas, legend
+from reports.figure import HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas, legend
 from reports.figure import picture as wrap
 from reports.figures.common import density, forest_picture, series_pictures
 from reports.material import Material
 from reports.words import human, label, number, rank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 KNOWN = ("null", "floor", "bias_n", "bias_line", "values_real", "values_synthetic")
 
@@ -28,6 +32,9 @@ def draw_section(section: str, material: Material) -> Iterator[Picture]:
     lines = [f for f in done if f.series.get("bias_n")]
     if lines:
         yield _against_n(lines)
+    extrapolated = [f for f in done if f.series.get("one_over_n") and "slope" in f.params]
+    if extrapolated:
+        yield _extrapolation(extrapolated)
     permuted = [f for f in whole if len(f.series.get("null", ())) > 9 and f.value is not None]
     if permuted:
         yield _permutation(permuted[:8], section)
@@ -37,30 +44,31 @@ def draw_section(section: str, material: Material) -> Iterator[Picture]:
     spectra = [f for f in done if f.series.get("log_power_db_real")]
     if spectra:
         yield _spectra(spectra)
-    yield from series_pictures([f for f in done if f not in spectra], skip=KNOWN)
+    drawn = [*spectra, *extrapolated]
+    yield from series_pictures([f for f in done if f not in drawn], skip=KNOWN)
 
 
 def _against_n(findings: Sequence[Finding]) -> Picture:
-    figure, (ax,) = canvas(height_in=3.0)
+    """One panel a feature network: their distances share no scale."""
+    figure, axes = canvas(len(findings), 1, height_in=1.9 * len(findings) + 0.4)
     data: dict[str, list[float]] = {}
-    for finding, color in zip(findings, (SYNTHETIC, HOLDOUT, FLOOR, MUTED) * 3, strict=False):
+    for ax, finding in zip(axes, findings, strict=True):
         name = finding.variant or finding.name
-        ax.plot(finding.series["bias_n"], finding.series["bias_line"], color=color, linewidth=1.2,
-                linestyle="--", label=f"{name}: equal distributions")  # fmt: skip
-        ax.plot([finding.n], [finding.value or 0.0], color=color, marker="o", markersize=6)
-        if finding.low is not None and finding.high is not None:
-            ax.plot([finding.n] * 2, [finding.low, finding.high], color=color, linewidth=1.6)
+        ax.plot(finding.series["bias_n"], finding.series["bias_line"], color=HOLDOUT,
+                linewidth=1.2, linestyle="--", label="equal distributions")  # fmt: skip
+        _point(ax, finding.n, finding, label="synthetic")
         data |= {f"{name}.n": finding.series["bias_n"], f"{name}.line": finding.series["bias_line"]}
         data |= {f"{name}.value": [finding.value or 0.0]}
-    ax.set_xscale("log")
-    ax.set_xticks([10, 30, 100, 300, 1000, 3000], ["10", "30", "100", "300", "1000", "3000"])
-    ax.set_xticks([], minor=True)
-    ax.set_xlim(max(2, 0.6 * min(f.n for f in findings)), 4000)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("volumes on each side")
-    ax.set_ylabel("Fréchet distance")
-    ax.grid(color=LINE, linewidth=0.5)
-    legend(ax)
+        ax.set_xscale("log")
+        ax.set_xticks([10, 30, 100, 300, 1000, 3000], ["10", "30", "100", "300", "1000", "3000"])
+        ax.set_xticks([], minor=True)
+        ax.set_xlim(max(2, 0.6 * min(f.n for f in findings)), 4000)
+        ax.set_ylim(bottom=0)
+        ax.set_title(name, fontsize=8)
+        ax.set_ylabel("Fréchet distance")
+        ax.grid(color=LINE, linewidth=0.5)
+    axes[-1].set_xlabel("volumes on each side")
+    legend(axes[0])
     return wrap(
         figure,
         key="frechet-against-n",
@@ -70,6 +78,47 @@ def _against_n(findings: Sequence[Finding]) -> Picture:
         n=", ".join(f"{f.variant or f.name}: n = {f.n}" for f in findings),
         data=data,
     )
+
+
+def _extrapolation(findings: Sequence[Finding]) -> Picture:
+    """Distances of subsamples against 1/n, their line, and where it meets infinite n."""
+    figure, axes = canvas(len(findings), 1, height_in=1.9 * len(findings) + 0.4)
+    data: dict[str, list[float]] = {}
+    for ax, finding in zip(axes, findings, strict=True):
+        x, y = finding.series["one_over_n"], finding.series["mean_distance"]
+        slope, value = float(finding.params["slope"]), finding.value or 0.0
+        ends = [0.0, max(x)]
+        ax.plot(ends, [value + slope * v for v in ends], color=MUTED, linewidth=1.2,
+                linestyle="--", label="line fitted")  # fmt: skip
+        ax.plot(x, y, color=HOLDOUT, linewidth=0, marker="o", markersize=4, label="subsamples")
+        _point(ax, 0, finding, label="infinitely many, with its interval")
+        ticks = [0.0, *x]
+        ax.set_xticks(ticks, ["∞", *(f"{1 / v:.0f}" for v in x)])
+        ax.set_title(finding.variant or finding.name, fontsize=8)
+        ax.set_ylabel("Fréchet distance")
+        ax.grid(color=LINE, linewidth=0.5)
+        name = finding.variant or finding.name
+        data |= {f"{name}.one_over_n": x, f"{name}.mean_distance": y}
+        data |= {f"{name}.slope": [slope], f"{name}.value": [value]}
+    axes[-1].set_xlabel("volumes on each side (equal steps of 1/n)")
+    legend(axes[0])
+    return wrap(
+        figure,
+        key="frechet-infinity",
+        title="Fréchet distance with infinitely many volumes",
+        look_for="The dots should follow the line; where they do not, the orange value at the left "
+        "rests on too few volumes.",
+        n=", ".join(f"{f.variant or f.name}: n = {f.n}" for f in findings),
+        data=data,
+    )
+
+
+def _point(ax: "Axes", x: float, finding: Finding, *, label: str) -> None:
+    """A value and its interval, upright."""
+    ax.plot([x], [finding.value or 0.0], color=SYNTHETIC, linewidth=0, marker="o", markersize=6,
+            label=label)  # fmt: skip
+    if finding.low is not None and finding.high is not None:
+        ax.plot([x, x], [finding.low, finding.high], color=SYNTHETIC, linewidth=1.6)
 
 
 def _spectra(findings: Sequence[Finding]) -> Picture:
@@ -117,7 +166,7 @@ def _permutation(findings: Sequence[Finding], section: str) -> Picture:
         key=f"{section}-permutation",
         title="If real and synthetic were the same",
         look_for="Gray: values after shuffling who is real. The orange line is the observed one; "
-        "far to the right means a difference that shuffling does not make.",
+        "outside the gray means a difference that shuffling does not make.",
         n=f"{max(f.n for f in findings)} subjects",
         data=data,
     )

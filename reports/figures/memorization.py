@@ -26,6 +26,22 @@ CURVES = (
     ("synthetic_to_train", "synthetic → train", SYNTHETIC),
 )
 
+CAPTIONS = {
+    "copy_rate": (
+        "Similarity after alignment",
+        "Candidates are laid over their nearest training case; copies stand apart at the right, "
+        "beyond what held-out patients reach.",
+    ),
+    "partial_copies": (
+        "Best matching cube of each volume",
+        "Copied parts would put the synthetic curve to the right of the hold-out's.",
+    ),
+    "seed_agreement": (
+        "Suspicious share by encoder seed",
+        "The seeds should agree: a finding of one seed alone is chance.",
+    ),
+}
+
 
 def draw(material: Material) -> Iterator[Picture]:
     """Similarity distributions with the threshold, then what further metrics recorded."""
@@ -36,7 +52,9 @@ def draw(material: Material) -> Iterator[Picture]:
         if values and values not in shown:  # several metrics read the same search
             shown.append(values)
             yield _similarities(finding)
-    yield from series_pictures(done, skip=(*(name for name, _, _ in CURVES), "threshold"))
+    yield from series_pictures(
+        done, skip=(*(name for name, _, _ in CURVES), "threshold"), captions=CAPTIONS
+    )
 
 
 def _similarities(finding: Finding) -> Picture:

@@ -1,5 +1,7 @@
 """Figures: closed forms of what is drawn, and grace where data is missing."""
 
+import re
+
 import pytest
 
 from audit.result import AuditResult, Finding, Verdict
@@ -7,7 +9,7 @@ from reports import bars, words
 from reports.figure import canvas, to_svg
 from reports.figures.common import excess, forest_picture
 from reports.material import Material
-from reports.sections import conclusion, leading
+from reports.sections import conclusion, leading, missing
 from reports.selfcheck import matrix_picture, parse_matrix, shipped_matrix
 
 
@@ -123,3 +125,41 @@ def test_the_self_check_document_is_read_back():
     assert found["mask_shift"]["declared"]
     assert found["blur"]["smallest_seen"] is None
     assert shipped_matrix()
+
+
+def test_numbers_that_are_text_are_not_cut():
+    figure, (ax,) = canvas()
+    ax.plot([0, 1], [0, 1])
+    ax.set_title("p = 0.001")
+    ax.set_xticks([0.125, 0.375])
+    svg = to_svg(figure, "a shift of 0.1234")
+    for text in ("p = 0.001", "0.125", "0.375", "a shift of 0.1234"):
+        assert text in svg
+    paths = "".join(re.findall(r' d="([^"]*)"', svg))
+    assert not re.search(r"\.\d{3}", paths)
+
+
+def test_one_reason_that_holds_for_many_is_said_once():
+    gone = [
+        Finding(metric=f"cardiac.{name}", status="not_computable", reason="a single frame.")
+        for name in ("ejection_fraction", "volume_curve")
+    ]
+    (row,) = missing(gone)
+    assert row["n"] == 2
+    assert row["name"] == "Ejection fraction; Volume curve"
+
+
+def test_no_copies_found_is_not_called_private():
+    clean = Finding(metric="memorization.copy_rate", value=0.0, low=0.0, high=0.109, n=32,
+                    better="lower", params={"verdict": "no evidence"})  # fmt: skip
+    sentence = conclusion(AuditResult(findings=(clean,)))[0]
+    assert "does not prove privacy: up to 11 %" in sentence
+
+
+def test_the_segmenter_s_score_is_said_once_and_only_where_there_is_a_segmenter():
+    dice = Finding(metric="adherence.dice[lv]", value=0.7, low=0.6, high=0.8, n=9, better="higher",
+                   reference={"real_vs_real": 0.9, "ceiling": 0.9})  # fmt: skip
+    assert words.floor_text(dice) == "segmenter's own score on real cases 0.9"
+    planted = Finding(metric="memorization.planted_recovery", value=1.0, low=0.8, high=1.0, n=9,
+                      better="higher", reference={"ceiling": 1.0})  # fmt: skip
+    assert words.floor_text(planted) == "best possible 1"
