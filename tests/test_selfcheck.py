@@ -61,6 +61,13 @@ def test_document_marks_what_is_declared_and_says_what_is_missed() -> None:
     assert "–" in table([row((False,) * 3)], "thorax")
 
 
+def test_the_matrix_that_ships_is_the_documented_one() -> None:
+    """An installed copy has no docs/; `cp docs/selfcheck.md reports/data/` after each renewal."""
+    root = Path(__file__).parents[1]
+    shipped = (root / "reports" / "data" / "selfcheck.md").read_text(encoding="utf-8")
+    assert shipped == (root / "docs" / "selfcheck.md").read_text(encoding="utf-8")
+
+
 def test_unknown_population_says_which_exist() -> None:
     with pytest.raises(BadInput, match=r"'knee'.*one of thorax, heart"):
         selfcheck(populations=("knee",))

@@ -1,8 +1,9 @@
 """Speed as ratios of process CPU time against named peers, both measured in the same run.
 
 Peers that are not installed skip their case. Install them aside from the project with
-``pip install --no-deps torch-fidelity==0.4.0 clean-fid==0.1.35 prdc==0.2`` in a throwaway folder on
-PYTHONPATH. MONAI is a dependency, so its comparison always runs.
+``pip install --no-deps --target FOLDER torch-fidelity==0.4.0 clean-fid==0.1.35 prdc==0.2
+torchmetrics==1.9.0 lightning-utilities`` with that folder on PYTHONPATH. MONAI is a dependency, so
+its comparison always runs.
 """
 
 import json
@@ -59,6 +60,16 @@ def torch_fidelity_frechet(real: np.ndarray, synthetic: np.ndarray) -> object:
     return peer.fid_statistics_to_metric(*statistics, verbose=False)
 
 
+def torchmetrics_frechet(real: np.ndarray, synthetic: np.ndarray) -> object:
+    """Its covariance and root; without its loop over batches, which only adds time."""
+    import torch
+
+    peer = pytest.importorskip("torchmetrics.image.fid")
+    sides = [torch.from_numpy(r) for r in (real, synthetic)]
+    (m1, c1), (m2, c2) = ((s.mean(dim=0), torch.cov(s.T)) for s in sides)
+    return peer._compute_fid(m1, c1, m2, c2)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the peer's scipy.linalg.sqrtm(disp=)
 @pytest.mark.parametrize("peer", [monai_frechet, clean_fid_frechet])
 def test_frechet_of_200_volumes_is_300_times_faster(peer: Callable[..., object]) -> None:
@@ -70,7 +81,9 @@ def test_frechet_of_200_volumes_is_300_times_faster(peer: Callable[..., object])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("peer", [torch_fidelity_frechet, monai_frechet, clean_fid_frechet])
+@pytest.mark.parametrize(
+    "peer", [torch_fidelity_frechet, torchmetrics_frechet, monai_frechet, clean_fid_frechet]
+)
 def test_frechet_of_5000_volumes_is_no_slower(peer: Callable[..., object]) -> None:
     real, synthetic = features(5000, 2048)
     ours = cpu_s(lambda: frechet(real=real, synthetic=synthetic))
