@@ -100,6 +100,13 @@ def test_2d_to_4d_and_channels_give_finite_features(shape: tuple[int, ...]) -> N
     assert np.isfinite(features).all()
 
 
+def test_cine_is_the_mean_of_four_frames_evenly_spread() -> None:
+    cine = np.random.default_rng(0).uniform(-1, 1, size=(1, 10, 4, 6, 6)).astype(np.float32)
+    whole = radiomic_features(cine, spacing_mm=(2.0, 1.0, 1.0))
+    parts = [radiomic_features(cine[:, [t]], spacing_mm=(2.0, 1.0, 1.0)) for t in (0, 2, 5, 7)]
+    np.testing.assert_allclose(whole, np.mean(parts, axis=0))
+
+
 def test_distance_is_the_log_of_frechet_on_z_scores_of_the_reference() -> None:
     rng = np.random.default_rng(0)
     real, synthetic = rng.normal(5, [1, 100, 0.01], (2, 20, 3))
