@@ -18,9 +18,9 @@ def finding_bar(finding: Finding) -> str:
     parts = []
     if low is not None and high is not None:
         parts.append(_band(x(low), x(high), "floor-band"))
-    if floor is not None:
-        parts.append(_tick(x(floor), "floor-tick"))
     ceiling = finding.reference.get("ceiling")
+    if floor is not None and floor != ceiling:
+        parts.append(_tick(x(floor), "floor-tick"))
     if ceiling is not None:
         parts.append(_tick(x(ceiling), "ceiling-tick"))
     parts.append(_whisker(x, finding.value, finding.low, finding.high))
