@@ -279,7 +279,7 @@ def _demo_config(kind: str, out: Path) -> dict[str, Any]:
         "out": str(out / kind),
         "data": {"phantom": {"kind": kind, "train": 32, "holdout": DEMO_N}},
         "generators": generators,
-        "metrics": {"options": {"encoder_seeds": 1, "segmenter_steps": 160}},
+        "metrics": {"options": {"encoder_seeds": 1, "segmenter_steps": 120}},
         "carbon": {"zone": "DEU"},
     }
 
