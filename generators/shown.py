@@ -28,10 +28,14 @@ def show_noise(generator: "LatentGenerator") -> MembershipTarget:
     model.memory_gb = generator.recipe.sampling.memory_gb
     device = _to_device(generator)
     labels = _no_class(generator)
+    known: dict[tuple[str, str], torch.Tensor] = {}  # every attack asks for the same ones
 
     @torch.inference_mode()
     def latent(case: Case) -> torch.Tensor:
-        return _encode(generator, case.image, device) * model.scale_factor
+        name = (case.subject, case.id)
+        if name not in known:
+            known[name] = _encode(generator, case.image, device) * model.scale_factor
+        return known[name]
 
     @torch.inference_mode()
     def noise(noisy: torch.Tensor, timestep: int) -> torch.Tensor:
