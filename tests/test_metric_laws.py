@@ -26,7 +26,8 @@ DETECTING = [
 ]
 # What only the nightly run detects, by name, so that nothing drops out of it unseen. The other
 # memorization metrics judge the audit itself (encoder_auc, null_check, planted_recovery,
-# seed_agreement), the real cohorts (duplicates), the generator (membership), or count.
+# seed_agreement), the real cohorts (duplicates), the generator (membership), or count; and
+# partial_copies compares in place, so it misses the turned copies of this failure.
 NIGHTLY = {
     ("memorization.authenticity", "copying"),
     ("memorization.closest_record", "copying"),
@@ -35,7 +36,6 @@ NIGHTLY = {
     ("memorization.memorized_share", "copying"),
     ("memorization.near_duplicates", "collapse"),
     ("memorization.neighbor_ratio", "copying"),
-    ("memorization.partial_copies", "copying"),
     ("memorization.similarity_rate", "copying"),
     ("utility.classification_gap", "collapse"),
     ("utility.segmentation_gap", "missing_organ"),
