@@ -350,9 +350,15 @@ def _inputs_key(comparison: Comparison) -> str:
         extractors=list(comparison.extractor_names),
         weights=sorted(map(str, comparison.workshop.weights.items())),
         options=comparison.options,
-        generator=type(comparison.generator).__name__,
+        generator=_identity(comparison.generator),
         versions=package_versions(),
     )
+
+
+def _identity(generator: Any) -> str:
+    """What decides a generator's samples, where it says so."""
+    described = getattr(generator, "identity", None)
+    return str(described()) if described is not None else type(generator).__name__
 
 
 def _case_values(outcomes: Any) -> "pd.DataFrame | None":

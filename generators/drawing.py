@@ -35,6 +35,7 @@ def draw(
     if settings.compile:
         model.denoiser.compile()
     for start in range(0, len(indices), settings.batch_size):
+        ledger.check_budget()  # here, where all earlier samples are complete
         batch = list(indices[start : start + settings.batch_size])
         with ledger.phase("sampling"), memory_to_spare("denoising", LOWER_DENOISING):
             latents = _latents(generator, batch, seed, conditions, settings, device)

@@ -194,6 +194,7 @@ class _Run:
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == steps.stop:
                     history.flush()
                     self.save(step + 1)
+                    course.ledger.check_budget()  # here, where stopping loses no step
                 if course.on_step is not None:
                     course.on_step(self.stage.name, step)
         finally:

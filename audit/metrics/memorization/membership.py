@@ -2,7 +2,8 @@
 
 Area under the curve of three attacks, train against hold-out; 0.5 is a coin. The share of members
 found at 1 % false alarms is given too where the hold-out is large enough for it. Both sides must
-come from the same site and scanner, or the attack reads that instead.
+come from the same site and scanner, or the attack reads that instead. On request only
+(``--only memorization.membership``): it takes about 20 denoiser calls a patient.
 """
 
 from collections.abc import Callable
@@ -120,4 +121,5 @@ METRIC = Metric(
     bounds=(0.0, 1.0),
     needs=("holdout", "generator"),
     source="Loss; PIA: Kong et al. 2023, arXiv:2305.18355; SecMI: Duan et al. 2023, 2302.01316",
+    default=False,
 )
