@@ -36,6 +36,12 @@ def structures_of(comparison: Comparison) -> tuple[str, ...]:
     return tuple(sorted({n for m in maps if isinstance(m, LabelMap) for n in m.names}))
 
 
+def judged_structures(comparison: Comparison) -> tuple[str, ...]:
+    """Structures that the segmenter is good enough for; all where maps were given."""
+    poor = {name.partition(".")[2] for name in _unreadable(comparison, structures_of(comparison))}
+    return tuple(name for name in structures_of(comparison) if name not in poor)
+
+
 def require_lungs(comparison: Comparison) -> None:
     """Check that label maps name both lungs.
 
@@ -106,10 +112,23 @@ def _organ_rows(comparison: Comparison) -> dict[str, Rows]:
     for role in ROLES:
         cohort = comparison.cohort_or_empty(role)
         pairs = zip(cohort, role_maps(comparison, role), strict=True)
-        rows[role] = cohort_rows(
-            cohort, [organ_values(labels, case, structures) for case, labels in pairs]
-        )
+        values = [dict(organ_values(labels, case, structures)) for case, labels in pairs]
+        if role == "synthetic":
+            unreadable = _unreadable(comparison, structures)
+            values = [row | unreadable for row in values]
+        rows[role] = cohort_rows(cohort, values)
     return rows
+
+
+def _unreadable(comparison: Comparison, structures: tuple[str, ...]) -> dict[str, Value]:
+    """Quantities of structures that the segmenter is too poor for, with that reason."""
+    found: dict[str, Value] = {}
+    for name in structures:
+        try:
+            comparison.labels().require(name)
+        except NotComputable as reason:
+            found |= {f"{quantity}.{name}": reason for quantity in QUANTITIES}
+    return found
 
 
 def _inside(mask: Mask, image: npt.NDArray[np.float32], name: str) -> dict[str, Value]:

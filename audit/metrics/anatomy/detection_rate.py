@@ -27,8 +27,10 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     findings: dict[str, Outcome] = {}
     for name in structures:
         seen = _seen(rows["synthetic"], name)
-        if len(seen) < len(rows["synthetic"].values):
-            findings[name] = NotComputable(f"some synthetic label maps do not name {name}", "all")
+        cells = [values[f"detected.{name}"] for values in rows["synthetic"].values]
+        unknown = [cell for cell in cells if isinstance(cell, NotComputable)]
+        if unknown:
+            findings[name] = unknown[0]
             continue
         table = case_table(rows, f"detected.{name}", "anatomy")
         findings[name] = replace(_finding(seen, real[name], rows["synthetic"], rng), cases=table)

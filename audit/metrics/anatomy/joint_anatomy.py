@@ -14,7 +14,7 @@ from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.joint_law import compare_joint_law
 from audit.metric import Metric, Outcome
-from audit.organ_table import organ_rows, structures_of
+from audit.organ_table import judged_structures, organ_rows
 
 QUANTITIES = {"absolute": "volume_ml", "relative": "share_percent"}
 
@@ -22,12 +22,14 @@ QUANTITIES = {"absolute": "volume_ml", "relative": "share_percent"}
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
     """One finding with, one without need of a spacing."""
     rows, about = organ_rows(comparison), labels_params(comparison)
-    structures = structures_of(comparison)
+    structures = judged_structures(comparison)
     findings: dict[str, Outcome] = {}
     for variant, quantity in QUANTITIES.items():
         try:
             made = compare_joint_law(rows, [f"{quantity}.{s}" for s in structures], rng)
-            findings[variant] = replace(made, params={**made.params, **about})
+            findings[variant] = replace(
+                made, params={**made.params, **about, "structures": list(structures)}
+            )
         except NotComputable as reason:
             findings[variant] = reason
     return findings

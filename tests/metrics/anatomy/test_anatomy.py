@@ -7,6 +7,7 @@ import pytest
 
 from audit.cohort import Case, Cohort, cohort_of
 from audit.errors import NotComputable
+from audit.estimate import exact
 from audit.metric import METRICS
 from audit.metrics.anatomy import (
     detection_rate,
@@ -19,6 +20,7 @@ from audit.metrics.anatomy import (
 from audit.organ_table import organ_values, reference_frame
 from audit.phantoms import spoil
 from audit.scoring import measure
+from audit.segmenter_error import SegmenterError
 from audit.volume import LabelMap, Volume
 
 NAMES = [name for name in METRICS.names() if name.startswith("anatomy.")]
@@ -139,3 +141,16 @@ def test_without_spacing_there_are_shares_but_no_milliliters(thorax_comparison):
     assert isinstance(volume, NotComputable)
     assert "spacing is unknown" in volume.reason
     assert organ_share.compute(unknown, rng())["heart"].estimate.value >= 0
+
+
+def test_a_structure_that_the_segmenter_cannot_see_has_a_reason_not_zero(thorax_comparison):
+    given = thorax_comparison.labels()
+    dice = {s: exact(0.0 if s == "nodule" else 0.9, 24) for s in given.maps["train"][0].names}
+    poor = replace(given, source="built-in", error=SegmenterError(dice=dice))
+    comparison = replace(thorax_comparison, _made={"labels": poor})
+    for metric in (organ_volume, detection_rate, organ_share):
+        found = metric.compute(comparison, rng())
+        assert isinstance(found["nodule"], NotComputable), metric
+        assert not isinstance(found["heart"], NotComputable), metric
+    joint = joint_anatomy.compute(comparison, rng())["relative"]
+    assert "nodule" not in joint.params["structures"]
