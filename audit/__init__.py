@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audit.cohort import Case, Cohort, read_cohort
-    from audit.dar_encoder import load_encoder
     from audit.errors import AuditError, BadInput, NotComputable
     from audit.estimate import Estimate
+    from audit.networks.dar_encoder import load_encoder
     from audit.result import AuditResult, Finding, load_result
     from audit.scoring import build_comparison, score
     from audit.volume import LabelMap, Volume
@@ -23,7 +23,7 @@ _HOMES = {
     "AuditResult": "result", "Finding": "result", "load_result": "result",
     "Case": "cohort", "Cohort": "cohort", "read_cohort": "cohort",
     "Estimate": "estimate", "LabelMap": "volume", "Volume": "volume",
-    "build_comparison": "scoring", "score": "scoring", "load_encoder": "dar_encoder",
+    "build_comparison": "scoring", "score": "scoring", "load_encoder": "networks.dar_encoder",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from audit.errors import BadInput
-from audit.gates_file import explain, matches
+from audit.gates.gates_file import explain, matches
 from audit.result import AuditResult, Finding, Record, write_text
 
 HISTORY = 20

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audit.errors import BadInput
-from audit.noninferiority import Harm, harm_by_intervals, harm_by_pairs
+from audit.gates.noninferiority import Harm, harm_by_intervals, harm_by_pairs
 from audit.result import AuditResult, Finding, load_result
 from audit.run_path import find_run
 

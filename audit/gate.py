@@ -14,8 +14,8 @@ from typing import Any
 
 from audit.baseline import Baseline
 from audit.errors import BadInput, did_you_mean
-from audit.gate_change import judge_change
-from audit.gates_file import PACKAGED_GATES, Gate, GatesFile, Ignore, matches
+from audit.gates.change import judge_change
+from audit.gates.gates_file import PACKAGED_GATES, Gate, GatesFile, Ignore, matches
 from audit.result import AuditResult, Finding, Verdict, write_result, write_text
 
 __all__ = ["Decision", "judge", "matches", "record", "smallest_n", "smallest_rate"]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audit import run_folder
-from audit.autoencoder_views import autoencoder_of
 from audit.cache import Cache, default_cache, key_of
 from audit.cohort import Cohort, Role, read_cohort, refuse_shared_subjects, refuse_unusable
 from audit.comparison import Comparison
@@ -22,6 +21,7 @@ from audit.errors import BadInput, NotComputable, RunBroken
 from audit.extractor import EXTRACTORS, Workshop
 from audit.ledger import Ledger
 from audit.metric import METRICS, Measurement, Metric, Outcome, missing_needs
+from audit.networks.autoencoder_views import autoencoder_of
 from audit.preprocessing import fit_preprocessing
 from audit.progress import say
 from audit.provenance import describe_cohort, provenance_of

@@ -35,7 +35,7 @@ from generators.seeds import seeded_globally
 from generators.training.course import Course
 
 if TYPE_CHECKING:
-    from audit.membership import MembershipTarget
+    from audit.copies.membership import MembershipTarget
 
 
 class Card(Record):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from audit.case import Case
+from audit.copies.membership import MembershipTarget
 from audit.errors import BadInput, NotComputable
-from audit.membership import MembershipTarget
 from audit.volume import Volume
 
 if TYPE_CHECKING:

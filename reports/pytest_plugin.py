@@ -98,7 +98,7 @@ def _gate_items(session: pytest.Session, folder: Path, config: pytest.Config) ->
     from audit.baseline import read_baseline
     from audit.errors import AuditError
     from audit.gate import judge
-    from audit.gates_file import read_gates
+    from audit.gates.gates_file import read_gates
     from audit.result import load_result
     from audit.run_path import find_run
 

@@ -5,9 +5,9 @@ import shlex
 import pytest
 import yaml
 
-from audit.aa_runs import aa_commands
 from audit.config import read_config
 from audit.errors import BadInput
+from audit.gates.aa_runs import aa_commands
 from audit.run_path import find_run
 
 

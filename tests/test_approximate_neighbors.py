@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from audit import neighbors
-from audit.approximate_neighbors import FACTORIES, copy_recall, disturbed
 from audit.errors import BadInput, NotComputable
 from audit.neighbors import approximate_kind, pearson_rows, search_params, top_k
+from audit.neighbors.approximate import FACTORIES, copy_recall, disturbed
 
 pytest.importorskip("faiss")
 every_index = pytest.mark.parametrize("kind", FACTORIES)

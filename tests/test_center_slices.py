@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from audit.cache import Cache
-from audit.center_slices import center_counts, center_slices
 from audit.cohort import cohort_of
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.features.center_slices import center_counts, center_slices
 from audit.metrics.fidelity import frechet_distance_2_5d as protocol
 from audit.metrics.fidelity.frechet_distance_2_5d import frechet_distance_2_5d
+from audit.networks.from_torchvision import SliceNetwork
 from audit.phantoms import spoil
 from audit.statistics.frechet import frechet
-from audit.torchvision_networks import SliceNetwork
 
 
 def test_middle_slices_of_each_plane_are_taken_and_span_the_range() -> None:

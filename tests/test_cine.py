@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from audit.cine import cardiac_function, read_cycle
-from audit.cine_course import cardiac_rates, self_consistency
 from audit.errors import NotComputable
+from audit.heart.cine import cardiac_function, read_cycle
+from audit.heart.course import cardiac_rates, self_consistency
 from audit.phantoms import heart_cohort
 from audit.volume import LabelMap
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 def voxaudit(*arguments, cwd=None):
     return subprocess.run(
-        [sys.executable, str(ROOT / "voxaudit.py"), *arguments],
+        [sys.executable, "-m", "voxaudit", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from audit.embedding_store import open_embeddings, store_embeddings
 from audit.errors import BadInput, NotComputable
 from audit.neighbors import top_k
+from audit.neighbors.embedding_store import open_embeddings, store_embeddings
 
 IDS = [f"p{i}" for i in range(23)]
 ROWS = np.random.default_rng(0).standard_normal((23, 8)).astype(np.float32)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from audit.dar_encoder import load_encoder
 from audit.errors import BadInput
-from audit.ssl_training import CopyEncoder, Recipe, disturb, fold, train_encoder
+from audit.networks.dar_encoder import load_encoder
+from audit.networks.ssl_training import CopyEncoder, Recipe, disturb, fold, train_encoder
 
 REFERENCE = Path(__file__).parent / "reference" / "memorization"
 TINY = Recipe(side=12, dim=16, steps=20, batch=4)
@@ -63,7 +63,7 @@ def test_training_is_the_same_for_the_same_seed_and_leaves_global_randomness_alo
 
 
 def test_a_broken_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr("audit.ssl_training.SAVE_EVERY", 6)
+    monkeypatch.setattr("audit.networks.ssl_training.SAVE_EVERY", 6)
     arguments = (volumes(8), names(8), (1, 1, 1), TINY)
     whole = train_encoder(*arguments, seed=0, device="cpu").state_dict()
     checkpoint = tmp_path / "partial"

@@ -212,7 +212,7 @@ def test_medicalnet_loads_its_own_checkpoint_layout(wrapped: bool, cine, shop, t
 def test_radimagenet_remaps_numbered_stages(numbered: bool, cine, shop, tmp_path) -> None:
     from torchvision.models import resnet50
 
-    from audit.torchvision_networks import RESNET_POSITIONS
+    from audit.networks.from_torchvision import RESNET_POSITIONS
 
     with torch.random.fork_rng():
         state = resnet50(weights=None).state_dict()

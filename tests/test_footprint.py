@@ -80,7 +80,8 @@ def test_the_command_prints_emissions_as_json(run):
     done = subprocess.run(
         [
             sys.executable,
-            str(ROOT / "voxaudit.py"),
+            "-m",
+            "voxaudit",
             "footprint",
             str(run),
             "--zone",
@@ -102,7 +103,7 @@ def test_a_monthly_table_reprojects_without_a_new_run(run, tmp_path):
     done = [
         subprocess.run(
             [
-                sys.executable, str(ROOT / "voxaudit.py"), "footprint", str(run), "--zone", "FRA",
+                sys.executable, "-m", "voxaudit", "footprint", str(run), "--zone", "FRA",
                 "--month", month, "--intensities", str(table), "--json",
             ],
             capture_output=True,

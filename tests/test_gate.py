@@ -7,7 +7,7 @@ import pytest
 
 from audit.errors import BadInput
 from audit.gate import exit_code, judge, record, smallest_n, smallest_rate
-from audit.gates_file import Gate, GatesFile, matches, read_gates
+from audit.gates.gates_file import Gate, GatesFile, matches, read_gates
 from audit.result import AuditResult, Finding, Verdict, load_result
 
 

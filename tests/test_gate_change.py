@@ -5,8 +5,8 @@ import pytest
 
 from audit.baseline import accept, calibrate
 from audit.gate import judge
-from audit.gates_file import GatesFile
-from audit.noninferiority import (
+from audit.gates.gates_file import GatesFile
+from audit.gates.noninferiority import (
     Harm,
     harm_by_intervals,
     harm_by_pairs,

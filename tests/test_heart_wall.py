@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from audit.cine import read_cycle
 from audit.errors import NotComputable
-from audit.heart_wall import sector_thickness, wall_quantities
+from audit.heart.cine import read_cycle
+from audit.heart.wall import sector_thickness, wall_quantities
 from audit.volume import LabelMap
 
 

@@ -5,8 +5,8 @@ import textwrap
 import numpy as np
 import pytest
 
-from audit import neighbor_backends
 from audit.errors import NotComputable
+from audit.neighbors import backends as neighbor_backends
 from audit.neighbors import (
     euclidean_top_k,
     merge,

@@ -3,9 +3,9 @@ import pytest
 
 from audit.cohort import Cohort, refuse_shared_subjects
 from audit.errors import BadInput
-from audit.phantom_heart import GROUPS, NAMES, draw_heart, ejected_share
-from audit.phantom_heart_shape import grid_of, label, occupancy, shape_at
 from audit.phantoms import heart_cohort, thorax_cohort, with_conditions
+from audit.phantoms.heart import GROUPS, NAMES, draw_heart, ejected_share
+from audit.phantoms.heart_shape import grid_of, label, occupancy, shape_at
 
 GRIDS = [
     ((16, 32, 32), (9.5, 4.75, 4.75)),

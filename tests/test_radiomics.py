@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from audit.errors import NotComputable
+from audit.features.radiomics import COIF1, gray_levels, radiomic_features, wavelet_bands
 from audit.metrics.fidelity.frechet_radiomics_distance import frechet_radiomics_distance
-from audit.radiomics import COIF1, gray_levels, radiomic_features, wavelet_bands
 from audit.statistics.frechet import frechet
 from audit.statistics.radiomics import (
     cooccurrence_features,

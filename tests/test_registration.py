@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from audit.registration import align, partial_correlation
+from audit.copies.registration import align, partial_correlation
 from audit.spatial import rigid_theta, warp
 
 EXTENT = (30.0, 32.0, 34.0)

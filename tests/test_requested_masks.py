@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from audit.cohort import Case, cohort_of
 from audit.comparison import Comparison
 from audit.errors import NotComputable
-from audit.mask_scores import score_structure
+from audit.masks.requested import measure_adherence, requested_pairs
+from audit.masks.scores import score_structure
+from audit.masks.surface import image_diagonal_mm
 from audit.phantoms import thorax_cohort
 from audit.preprocessing import fit_preprocessing
-from audit.requested_masks import measure_adherence, requested_pairs
-from audit.surface import image_diagonal_mm
 from audit.volume import LabelMap, Volume
 
 SPACING = (5.0, 1.5, 0.5)

@@ -35,7 +35,7 @@ def work(tmp_path):
 
 
 def command(work, *arguments):
-    return [sys.executable, str(ROOT / "voxaudit.py"), "run", *arguments]
+    return [sys.executable, "-m", "voxaudit", "run", *arguments]
 
 
 def environment(work):

@@ -9,10 +9,10 @@ from audit.estimate import Estimate
 from audit.phantoms import heart_cohort
 from audit.preprocessing import fit_preprocessing
 from audit.segmenter import Labels, SegmenterError, obtain_labels
-from audit.segmenter_error import measure_error
-from audit.segmenter_inference import _codes, segment
-from audit.segmenter_plan import make_plan
-from audit.segmenter_training import Recipe, fit_segmenter, split_by_subject
+from audit.segmenter.inference import _codes, segment
+from audit.segmenter.own_error import measure_error
+from audit.segmenter.plan import make_plan
+from audit.segmenter.training import Recipe, fit_segmenter, split_by_subject
 from audit.volume import LabelMap
 
 QUICK = Recipe(steps=60, batch=2, learning_rate=1e-2, filters=(8, 12, 16), check_every=60)

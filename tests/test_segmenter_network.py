@@ -9,7 +9,7 @@ from audit.errors import BadInput, UnusableFile
 from audit.phantoms import heart_cohort
 from audit.preprocessing import fit_preprocessing
 from audit.segmenter import obtain_labels
-from audit.segmenter_network import load_network
+from audit.segmenter.network import load_network
 
 
 class Threshold(torch.nn.Module):

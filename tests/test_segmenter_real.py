@@ -9,10 +9,10 @@ import pytest
 
 from audit.cohort import cohort_of, read_cohort
 from audit.preprocessing import fit_preprocessing
-from audit.segmenter_error import measure_error
-from audit.segmenter_inference import segment
-from audit.segmenter_plan import make_plan
-from audit.segmenter_training import Recipe, as_segmenter, train
+from audit.segmenter.inference import segment
+from audit.segmenter.own_error import measure_error
+from audit.segmenter.plan import make_plan
+from audit.segmenter.training import Recipe, as_segmenter, train
 
 DATA = Path(os.environ.get("VOXAUDIT_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 HEARTS = DATA / "sunnybrook" / "cohort.csv"

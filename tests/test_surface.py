@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from audit.errors import NotComputable
-from audit.surface import (
+from audit.masks.surface import (
     average_symmetric_surface_distance,
     betti_numbers,
     bounding_box,

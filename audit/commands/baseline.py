@@ -84,7 +84,7 @@ def calibrate(
     from audit.run_path import find_run
 
     if config is not None:
-        from audit.aa_runs import aa_commands
+        from audit.gates.aa_runs import aa_commands
 
         print("\n".join(aa_commands(config, replicates, file)))
         return

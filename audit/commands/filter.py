@@ -28,7 +28,7 @@ def filter_command(
     What is left is not thereby free of copies: only what the search can find is gone.
     """
     from audit.cohort import read_cohort, write_cohort
-    from audit.copy_filter import diversity, flagged_ids
+    from audit.copies.filter import diversity, flagged_ids
     from audit.run_path import find_run
 
     run = find_run(run)

@@ -6,7 +6,7 @@ global change of intensity is invisible to it. Features are averaged over space 
 
 from audit.cohort import Cohort
 from audit.extractor import Encoder, Extractor, Workshop
-from audit.medicalnet import medicalnet_encoder
+from audit.networks.medicalnet import medicalnet_encoder
 from audit.preprocessing import Preprocessing
 
 

@@ -13,7 +13,7 @@ from audit.errors import NotComputable
 from audit.extractor import Encoder, Extractor, Workshop
 from audit.extractors.intensity import layout
 from audit.extractors.standardized import standardized
-from audit.motion import cycle_closure, motion_roughness
+from audit.features.motion import cycle_closure, motion_roughness
 from audit.preprocessing import Preprocessing
 
 HARMONICS = 3

@@ -6,8 +6,8 @@ The license of these weights is in dispute: bring your own copy.
 
 from audit.cohort import Cohort
 from audit.extractor import Encoder, Extractor, Workshop
+from audit.networks.from_torchvision import plane_network
 from audit.preprocessing import Preprocessing
-from audit.torchvision_networks import plane_network
 
 
 def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:  # noqa: ARG001

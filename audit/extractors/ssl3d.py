@@ -21,7 +21,7 @@ from audit.result import write_bytes
 if TYPE_CHECKING:
     import torch
 
-    from audit.ssl_training import Recipe
+    from audit.networks.ssl_training import Recipe
 
 VERSION = 3
 FEWEST_PATIENTS = 8
@@ -33,7 +33,7 @@ def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Enco
     Raises:
         NotComputable: Fewer than 8 patients to learn from.
     """
-    from audit.ssl_training import Recipe
+    from audit.networks.ssl_training import Recipe
 
     given = workshop.weights.get("ssl3d")
     if given is not None:
@@ -56,7 +56,7 @@ def _train_once(
     """Weights as safetensors, from the cache where they were trained before."""
     from safetensors.torch import save
 
-    from audit.ssl_training import recipe_params, train_encoder
+    from audit.networks.ssl_training import recipe_params, train_encoder
 
     key = key_of(
         encoder="ssl3d",
@@ -122,7 +122,7 @@ def _ours(
 
     from safetensors.torch import load
 
-    from audit.ssl_training import CopyEncoder, recipe_params
+    from audit.networks.ssl_training import CopyEncoder, recipe_params
 
     network = CopyEncoder(preprocessing.channels, preprocessing.shape, recipe)
     try:
@@ -142,7 +142,7 @@ def _given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Enco
 
     import torch
 
-    from audit.ssl_training import Recipe
+    from audit.networks.ssl_training import Recipe
 
     if not path.is_file():
         raise BadInput("the weights given for ssl3d do not exist", "a file", "Correct the path")
@@ -151,7 +151,7 @@ def _given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Enco
         return _ours(path.read_bytes(), preprocessing, workshop.device, Recipe(), params)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.suffix == ".pth":
-        from audit.dar_encoder import read_dar_encoder
+        from audit.networks.dar_encoder import read_dar_encoder
 
         network = _by_frame(read_dar_encoder(path))
     else:

@@ -7,7 +7,7 @@ set a value beside that table, with 100 volumes a side as there; elsewhere prefe
 
 from audit.cohort import Cohort
 from audit.extractor import Encoder, Extractor, Workshop
-from audit.medicalnet import medicalnet_encoder
+from audit.networks.medicalnet import medicalnet_encoder
 from audit.preprocessing import Preprocessing
 
 

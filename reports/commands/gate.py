@@ -26,7 +26,7 @@ def gate(
     """Judge a run. Exits 0 passed, 1 failed, 2 bad input, 3 no decision, 4 run broken."""
     from audit.baseline import read_baseline
     from audit.gate import judge, record
-    from audit.gates_file import read_gates
+    from audit.gates.gates_file import read_gates
     from audit.result import load_result, write_text
     from audit.run_path import find_run
 

@@ -13,8 +13,8 @@ SCRIPT = """
 import json, sys, threading, time
 from pathlib import Path
 import numpy as np
-from audit.approximate_neighbors import disturbed
-from audit.embedding_store import open_embeddings, store_embeddings
+from audit.neighbors.approximate import disturbed
+from audit.neighbors.embedding_store import open_embeddings, store_embeddings
 from audit.neighbors import pearson_rows, top_k
 
 n, kind, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

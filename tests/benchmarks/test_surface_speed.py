@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit.surface import (
+from audit.masks.surface import (
     average_symmetric_surface_distance,
     hausdorff95_max_directed,
     hausdorff95_pooled,

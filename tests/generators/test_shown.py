@@ -5,11 +5,11 @@ import pytest
 import torch
 from micro import micro_recipe
 
-from audit.autoencoder_views import autoencoder_of
 from audit.cohort import Cohort
+from audit.copies.membership import loss_score, pia_score, secmi_score
 from audit.errors import NotComputable
-from audit.membership import loss_score, pia_score, secmi_score
 from audit.metrics.memorization.membership import compute
+from audit.networks.autoencoder_views import autoencoder_of
 from audit.phantoms import heart_cohort, thorax_cohort
 from audit.preprocessing import fit_preprocessing
 from audit.registry import Registry

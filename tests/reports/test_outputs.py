@@ -104,7 +104,7 @@ def test_no_patient_and_no_path_in_any_shareable_output(shared_run, tmp_path):
 
 def test_init_writes_files_that_are_valid_and_never_overwrites(tmp_path):
     from audit.config import read_config
-    from audit.gates_file import read_gates
+    from audit.gates.gates_file import read_gates
     from reports.commands.init import init
 
     init(tmp_path)

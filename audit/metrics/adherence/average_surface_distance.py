@@ -6,8 +6,8 @@ diagonal. Below one voxel it is dominated by discretization.
 
 import numpy as np
 
-from audit.adherence_scores import adherence_findings
 from audit.comparison import Comparison
+from audit.masks.adherence import adherence_findings
 from audit.metric import Metric, Outcome
 
 

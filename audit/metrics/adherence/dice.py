@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from audit.adherence_scores import adherence_findings
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.masks.adherence import adherence_findings
+from audit.masks.shuffled import shuffled_dice
 from audit.metric import Measurement, Metric, Outcome
-from audit.shuffled_masks import shuffled_dice
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:

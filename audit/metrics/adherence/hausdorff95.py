@@ -7,8 +7,8 @@ only equal definitions. A missing structure is booked with the image's diagonal,
 
 import numpy as np
 
-from audit.adherence_scores import adherence_findings
 from audit.comparison import Comparison
+from audit.masks.adherence import adherence_findings
 from audit.metric import Metric, Outcome
 
 DEFINITIONS = ("max_directed", "pooled")

@@ -5,8 +5,8 @@ The same order as Dice by case, but harsher on small errors; a missing structure
 
 import numpy as np
 
-from audit.adherence_scores import adherence_findings
 from audit.comparison import Comparison
+from audit.masks.adherence import adherence_findings
 from audit.metric import Metric, Outcome
 
 

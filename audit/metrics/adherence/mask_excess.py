@@ -15,8 +15,8 @@ from audit.against_real import labels_params
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.estimate import bootstrap_by_subject
+from audit.masks.shuffled import FloatArray, ShuffledDice, shuffled_dice
 from audit.metric import Measurement, Metric, Outcome
-from audit.shuffled_masks import FloatArray, ShuffledDice, shuffled_dice
 from audit.statistics.two_sample import test_from_null
 
 FLIPS = 1999

@@ -11,9 +11,9 @@ import numpy as np
 
 from audit.against_real import labels_params, rate_by_subject
 from audit.comparison import Comparison
-from audit.mask_scores import Mask
+from audit.masks.requested import Adherence, measure_adherence
+from audit.masks.scores import Mask
 from audit.metric import Measurement, Metric, Outcome
-from audit.requested_masks import Adherence, measure_adherence
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:

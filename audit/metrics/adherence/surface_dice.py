@@ -7,11 +7,11 @@ missing structure scores 0.
 
 import numpy as np
 
-from audit.adherence_scores import adherence_findings
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.masks.adherence import adherence_findings
+from audit.masks.requested import measure_adherence, tolerance_mm
 from audit.metric import Metric, Outcome
-from audit.requested_masks import measure_adherence, tolerance_mm
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:

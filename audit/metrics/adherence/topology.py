@@ -7,8 +7,8 @@ Pieces are 26-connected, so one stray voxel counts: a segmenter that removes sma
 
 import numpy as np
 
-from audit.adherence_scores import adherence_findings
 from audit.comparison import Comparison
+from audit.masks.adherence import adherence_findings
 from audit.metric import Metric, Outcome
 
 QUANTITIES = {"components": "components_difference", "holes": "holes_difference"}

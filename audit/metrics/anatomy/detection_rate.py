@@ -12,8 +12,8 @@ import numpy as np
 from audit.against_real import Rows, case_table, labels_params, rate_by_subject
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.masks.organ_table import organ_rows, structures_of
 from audit.metric import Measurement, Metric, Outcome
-from audit.organ_table import organ_rows, structures_of
 from audit.statistics.two_sample import holm
 
 USUAL = 0.95

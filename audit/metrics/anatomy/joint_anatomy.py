@@ -13,8 +13,8 @@ from audit.against_real import labels_params
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.joint_law import compare_joint_law
+from audit.masks.organ_table import judged_structures, organ_rows
 from audit.metric import Metric, Outcome
-from audit.organ_table import judged_structures, organ_rows
 
 QUANTITIES = {"absolute": "volume_ml", "relative": "share_percent"}
 

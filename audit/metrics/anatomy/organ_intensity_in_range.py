@@ -11,8 +11,8 @@ import numpy as np
 from audit.against_real import Rows, Value, labels_params, rate_by_subject
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.masks.organ_table import organ_rows, structures_of
 from audit.metric import Measurement, Metric, Outcome
-from audit.organ_table import organ_rows, structures_of
 
 USUAL = 0.95
 LEAST_REAL = 5

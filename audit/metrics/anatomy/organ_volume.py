@@ -8,8 +8,8 @@ import numpy as np
 
 from audit.against_real import compare_with_real
 from audit.comparison import Comparison
+from audit.masks.organ_table import organ_rows, structures_of
 from audit.metric import Metric, Outcome
-from audit.organ_table import organ_rows, structures_of
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:

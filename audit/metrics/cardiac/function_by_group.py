@@ -13,7 +13,7 @@ import numpy as np
 from audit.against_real import Rows, labels_params
 from audit.comparison import Comparison
 from audit.errors import NotComputable
-from audit.heart_table import heart_rows
+from audit.heart.table import heart_rows
 from audit.joint_law import compare_joint_law
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.two_sample import holm

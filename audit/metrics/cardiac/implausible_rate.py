@@ -14,8 +14,8 @@ import numpy as np
 from audit.against_real import Rows, labels_params, rate_by_subject
 from audit.comparison import Comparison
 from audit.errors import NotComputable
-from audit.heart_rules import RULES, Rule
-from audit.heart_table import heart_rows
+from audit.heart.rules import RULES, Rule
+from audit.heart.table import heart_rows
 from audit.metric import Measurement, Metric, Outcome
 
 
@@ -75,5 +75,5 @@ METRIC = Metric(
     detects=("missing_organ",),
     bounds=(0.0, 1.0),
     needs=("cine",),
-    source="Rules with sources in audit/heart_rules.py; interval: Clopper and Pearson 1934",
+    source="Rules with sources in audit/heart/rules.py; interval: Clopper and Pearson 1934",
 )

@@ -13,7 +13,7 @@ import numpy as np
 from audit.against_real import labels_params
 from audit.comparison import Comparison
 from audit.errors import NotComputable
-from audit.heart_table import heart_rows
+from audit.heart.table import heart_rows
 from audit.joint_law import compare_joint_law
 from audit.metric import Metric, Outcome
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from audit.against_real import compare_with_real
 from audit.comparison import Comparison
-from audit.heart_table import heart_rows
-from audit.heart_wall import SEGMENTS
+from audit.heart.table import heart_rows
+from audit.heart.wall import SEGMENTS
 from audit.metric import Metric, Outcome
 
 QUANTITIES = {

@@ -7,8 +7,8 @@ not give 1 but ``expected_of_equals`` (0.97 at k = 5).
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.manifold import NEIGHBORS, coverage_of_equals, manifold_in_pool
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
+from audit.masks.pairing import ROLES, by_variant, measured, picked
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import ROLES, by_variant, measured, picked
 from audit.preprocessing import Preprocessing
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.pool import FloatArray, IntArray, Pool, pool_of

@@ -7,8 +7,8 @@ itself. Much above 1 is no merit: noise is varied too. Similarity is the cosine 
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.pool import IntArray, Pool
 from audit.statistics.vendi import vendi_score

@@ -7,8 +7,8 @@ As ``fidelity.frechet_distance``, with the bias of the few volumes that a class 
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_class, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_class, measured, pool_for
 from audit.statistics.frechet import frechet_in_pool
 from audit.statistics.inference import infer, one_by_one
 

@@ -8,8 +8,8 @@ with a multiplicity correction in mind.
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_class, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_class, measured, pool_for
 from audit.statistics.inference import infer
 from audit.statistics.mmd import cubic_kernel, mmd2_of_sets, mmd2_se_in_pool
 

@@ -9,9 +9,9 @@ which is why real cines and not 1 are the measure.
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.descriptors import describe
+from audit.features.descriptors import describe
+from audit.masks.pairing import measured_scalar
 from audit.metric import Measurement, Metric
-from audit.pairing import measured_scalar
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
@@ -28,5 +28,5 @@ METRIC = Metric(
     detects=("jitter",),
     bounds=(0.0, np.inf),
     needs=("holdout", "cine"),
-    source="own definition: audit.motion.cycle_closure",
+    source="own definition: audit.features.motion.cycle_closure",
 )

@@ -8,8 +8,8 @@ outliers, unlike precision.
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.manifold import NEIGHBORS, manifold_in_pool
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.frechet import frechet, frechet_floor, frechet_in_pool
 from audit.statistics.inference import Inference, infer, one_by_one
 from audit.statistics.pool import FloatArray, Pool

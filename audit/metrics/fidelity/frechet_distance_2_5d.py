@@ -14,15 +14,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from audit.center_slices import CENTER_SHARE, PLANES, center_counts, slice_rows
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.features.center_slices import CENTER_SHARE, PLANES, center_counts, slice_rows
+from audit.masks.pairing import by_variant, measured, pool_of_rows
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_variant, measured, pool_of_rows
+from audit.networks.from_torchvision import slice_network
 from audit.statistics.frechet import frechet
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.pool import FloatArray, IntArray, Pool
-from audit.torchvision_networks import slice_network
 
 NETWORKS = {"radimagenet_resnet50": "radimagenet", "imagenet_resnet50": "imagenet"}
 CHEAP_ROWS = 1000

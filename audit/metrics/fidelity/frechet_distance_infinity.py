@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.extrapolation import Line, extrapolate_frechet, projected
 from audit.statistics.frechet import frechet_in_pool
 from audit.statistics.inference import StandardError, infer, jackknife, one_by_one

@@ -7,7 +7,7 @@ volumes, so the value is nearly all bias: read it against ``real_vs_real`` at th
 texture and contrast anywhere in the volume, and no anatomy.
 
 The features are own ones by IBSI definitions (intensity, GLCM, GLRLM; original, LoG, wavelet): see
-``audit.radiomics``. PyRadiomics has no build for this Python, so values do not compare with
+``audit.features.radiomics``. PyRadiomics has no build for this Python: values do not compare with
 published tables. Seconds a volume at full size, hence only on request.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.features.radiomics import GRAY_LEVELS, LOG_SIGMAS_MM, radiomic_rows
+from audit.masks.pairing import measured, pool_of_rows
 from audit.metric import Measurement, Metric
-from audit.pairing import measured, pool_of_rows
-from audit.radiomics import GRAY_LEVELS, LOG_SIGMAS_MM, radiomic_rows
 from audit.statistics.frechet import frechet
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.pool import FloatArray

@@ -9,8 +9,8 @@ negative values are right.
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.inference import infer
 from audit.statistics.mmd import (
     BANDWIDTH_FACTORS,

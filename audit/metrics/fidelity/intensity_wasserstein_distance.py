@@ -7,9 +7,9 @@ Sees calibration errors that per-volume scaling hides. Blind to where intensitie
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.descriptors import describe
+from audit.features.descriptors import describe
+from audit.masks.pairing import measured, pool_of_rows
 from audit.metric import Measurement, Metric
-from audit.pairing import measured, pool_of_rows
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.scalar import area_between_means
 

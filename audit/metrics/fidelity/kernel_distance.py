@@ -8,8 +8,8 @@ clamped. Unbiased at any n, hence the first choice for tens of volumes. All pair
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.inference import infer
 from audit.statistics.mmd import cubic_kernel, mmd2, mmd2_of_sets, mmd2_se_in_pool
 from audit.statistics.pool import FloatArray

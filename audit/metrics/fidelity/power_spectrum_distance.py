@@ -8,9 +8,9 @@ fault along z or t is not hidden by good planes.
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.descriptors import AXES, SPECTRUM_BINS, describe
+from audit.features.descriptors import AXES, SPECTRUM_BINS, describe
+from audit.masks.pairing import by_variant, measured, pool_of_rows
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_variant, measured, pool_of_rows
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.scalar import rms_between_means
 

@@ -9,9 +9,9 @@ jumps between slices and slices that are too alike move it.
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.descriptors import SIMILARITIES, describe
+from audit.features.descriptors import SIMILARITIES, describe
+from audit.masks.pairing import by_variant, measured_scalar
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_variant, measured_scalar
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:

@@ -7,8 +7,8 @@ No Gaussian assumption and no kernel; in the features' own unit.
 import numpy as np
 
 from audit.comparison import Comparison
+from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_extractor, measured, pool_for
 from audit.statistics.inference import infer, one_by_one
 from audit.statistics.sliced import DIRECTIONS, sliced_in_pool
 

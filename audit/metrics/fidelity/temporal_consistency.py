@@ -7,9 +7,9 @@ resemblance of neighbors; a frozen cine raises it: both move the value.
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.descriptors import SIMILARITIES, describe
+from audit.features.descriptors import SIMILARITIES, describe
+from audit.masks.pairing import by_variant, measured_scalar
 from audit.metric import Measurement, Metric, Outcome
-from audit.pairing import by_variant, measured_scalar
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:

@@ -9,9 +9,9 @@ optical flow network, whose own errors would enter.
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.descriptors import describe
+from audit.features.descriptors import describe
+from audit.masks.pairing import measured_scalar
 from audit.metric import Measurement, Metric
-from audit.pairing import measured_scalar
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
@@ -28,5 +28,5 @@ METRIC = Metric(
     detects=("jitter", "noise"),
     bounds=(0.0, np.inf),
     needs=("holdout", "cine"),
-    source="own definition, discrete temporal curvature: audit.motion.motion_roughness",
+    source="own definition, discrete temporal curvature: audit.features.motion.motion_roughness",
 )

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copy_search import extractor_of, one_volume_each, require_trusted
+from audit.copies.search import extractor_of, one_volume_each, require_trusted
 from audit.estimate import Estimate
 from audit.metric import Measurement, Metric
 from audit.neighbors import euclidean_top_k, pearson_rows

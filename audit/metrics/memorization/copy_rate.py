@@ -10,8 +10,8 @@ rate of r, inconclusive. None of them is a promise of privacy.
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.copy_confirmation import Confirmation, confirm
-from audit.copy_search import ALPHA, FALSE_DISCOVERIES, Matches, encoder_auc, find_matches
+from audit.copies.confirmation import Confirmation, confirm
+from audit.copies.search import ALPHA, FALSE_DISCOVERIES, Matches, encoder_auc, find_matches
 from audit.estimate import Estimate
 from audit.metric import Measurement, Metric
 from audit.statistics.conformal import (

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copy_search import extractor_of, require_trusted
+from audit.copies.search import extractor_of, require_trusted
 from audit.metric import Measurement, Metric
 from audit.neighbors import pearson_rows, top_k
 from audit.statistics.conformal import excess, share_by_subject

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from audit.cohort import Cohort
 from audit.comparison import Comparison
-from audit.copy_confirmation import shared_anatomy, still
-from audit.copy_search import extractor_of
+from audit.copies.confirmation import shared_anatomy, still
+from audit.copies.search import extractor_of
 from audit.errors import NotComputable
 from audit.estimate import exact
 from audit.metric import Measurement, Metric, Outcome
@@ -75,8 +75,8 @@ def clusters(pairs: set[tuple[int, int]], one_cohort: bool) -> int:  # noqa: FBT
 
 
 def _near(comparison: Comparison, queries: Cohort, database: Cohort) -> set[tuple[int, int]]:
+    from audit.copies.registration import align
     from audit.extractors.ssl3d import extent_mm
-    from audit.registration import align
 
     features = comparison.features(extractor_of(comparison))
     rows = {"train": features.train, "holdout": features.holdout}

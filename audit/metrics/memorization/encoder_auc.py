@@ -7,7 +7,7 @@ answer of this section that rests on the encoder is inconclusive, and says so wi
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.copy_search import LEAST_AUC, VIEWS, encoder_auc, extractor_of
+from audit.copies.search import LEAST_AUC, VIEWS, encoder_auc, extractor_of
 from audit.metric import Measurement, Metric
 
 

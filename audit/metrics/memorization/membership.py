@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from audit.cohort import Cohort
 from audit.comparison import Comparison
-from audit.copy_search import one_volume_each
+from audit.copies.search import one_volume_each
 from audit.errors import NotComputable
 from audit.estimate import Estimate
 from audit.metric import Measurement, Metric, Outcome
@@ -27,7 +27,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     """Each attack on one volume of up to 128 patients a side."""
     import torch
 
-    from audit.membership import loss_score, pia_score, secmi_score
+    from audit.copies.membership import loss_score, pia_score, secmi_score
 
     give = getattr(comparison.generator, "membership_target", None)
     if give is None:
@@ -42,7 +42,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     }
     members, others = (_some(c, rng) for c in (comparison.train, comparison.cohort("holdout")))
     measured: dict[str, Outcome] = {}
-    with comparison.workshop.ledger.phase("audit.membership"), torch.inference_mode():
+    with comparison.workshop.ledger.phase("audit.copies.membership"), torch.inference_mode():
         for name in ATTACKS:
             scores = [
                 np.array([attacks[name](case) for case in side]) for side in (members, others)
@@ -60,7 +60,7 @@ def judge(
     """AUC and, where 100 held-out patients allow it, true positives at 1 % false positives."""
     from scipy.stats import mannwhitneyu
 
-    from audit.membership import true_positives_at
+    from audit.copies.membership import true_positives_at
     from audit.statistics.conformal import share_by_subject
 
     params = {"attack": name, "members": len(members), "others": len(others)}

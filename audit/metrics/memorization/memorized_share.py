@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copy_search import extractor_of, one_volume_each, require_trusted
+from audit.copies.search import extractor_of, one_volume_each, require_trusted
 from audit.errors import NotComputable
 from audit.estimate import bootstrap_by_subject
 from audit.metric import Measurement, Metric

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copy_search import find_matches
+from audit.copies.search import find_matches
 from audit.estimate import exact
 from audit.metric import Measurement, Metric
 

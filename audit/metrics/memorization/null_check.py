@@ -7,7 +7,7 @@ sound. A higher share means that the two halves differ, and with them the whole 
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.copy_search import ALPHA, find_matches
+from audit.copies.search import ALPHA, find_matches
 from audit.errors import NotComputable
 from audit.estimate import Estimate
 from audit.metric import Measurement, Metric

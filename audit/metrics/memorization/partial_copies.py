@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from audit.cohort import Cohort
 from audit.comparison import Comparison
-from audit.copy_confirmation import shared_anatomy, still
-from audit.copy_search import ALPHA, one_volume_each
+from audit.copies.confirmation import shared_anatomy, still
+from audit.copies.search import ALPHA, one_volume_each
 from audit.metric import Measurement, Metric
 from audit.statistics.conformal import (
     chance_of_more_flagged,

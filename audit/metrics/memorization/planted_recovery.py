@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from audit.cohort import Case, cohort_of
 from audit.comparison import Comparison
-from audit.copy_confirmation import best_of_candidates, confirm, confirmed_by
-from audit.copy_search import ALPHA, extractor_of, find_matches, one_volume_each
+from audit.copies.confirmation import best_of_candidates, confirm, confirmed_by
+from audit.copies.planted import LADDER, plant
+from audit.copies.search import ALPHA, extractor_of, find_matches, one_volume_each
 from audit.metric import Measurement, Metric, Outcome
 from audit.neighbors import pearson_rows, top_k
-from audit.planted_copies import LADDER, plant
 from audit.statistics.conformal import conformal_p_values, share_by_subject
 from audit.volume import Volume
 

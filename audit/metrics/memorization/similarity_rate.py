@@ -8,7 +8,7 @@ generator that copies nothing scores 0.05 at any size. It counts similarity, not
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.copy_search import ALPHA, FALSE_DISCOVERIES, find_matches
+from audit.copies.search import ALPHA, FALSE_DISCOVERIES, find_matches
 from audit.metric import Measurement, Metric
 from audit.statistics.conformal import (
     chance_of_more_flagged,

@@ -24,9 +24,9 @@ from audit.errors import NotComputable
 from audit.estimate import Estimate, bootstrap_by_subject
 from audit.metric import Measurement, Metric, Outcome
 from audit.segmenter import checked
-from audit.segmenter_error import dice
-from audit.segmenter_inference import segment_cohort
-from audit.segmenter_training import Recipe, fit_segmenter
+from audit.segmenter.inference import segment_cohort
+from audit.segmenter.own_error import dice
+from audit.segmenter.training import Recipe, fit_segmenter
 from audit.volume import LabelMap
 
 FEWEST = 4

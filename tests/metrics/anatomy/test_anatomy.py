@@ -8,6 +8,7 @@ import pytest
 from audit.cohort import Case, Cohort, cohort_of
 from audit.errors import NotComputable
 from audit.estimate import exact
+from audit.masks.organ_table import organ_values, reference_frame
 from audit.metric import METRICS
 from audit.metrics.anatomy import (
     detection_rate,
@@ -17,10 +18,9 @@ from audit.metrics.anatomy import (
     organ_share,
     organ_volume,
 )
-from audit.organ_table import organ_values, reference_frame
 from audit.phantoms import spoil
 from audit.scoring import measure
-from audit.segmenter_error import SegmenterError
+from audit.segmenter.own_error import SegmenterError
 from audit.volume import LabelMap, Volume
 
 NAMES = [name for name in METRICS.names() if name.startswith("anatomy.")]

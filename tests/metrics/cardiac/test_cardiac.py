@@ -9,8 +9,8 @@ from scipy.ndimage import binary_erosion
 from audit.cohort import Cohort, cohort_of
 from audit.errors import NotComputable
 from audit.estimate import exact
-from audit.heart_rules import RULES
-from audit.heart_table import heart_values
+from audit.heart.rules import RULES
+from audit.heart.table import heart_values
 from audit.metric import METRICS
 from audit.metrics.cardiac import (
     ejection_fraction,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from audit.cine import cardiac_function, read_cycle
 from audit.cohort import read_cohort
+from audit.heart.cine import cardiac_function, read_cycle
 
 DATA = Path(
     os.environ.get("VOXAUDIT_REAL_DATA", Path(__file__).resolve().parents[3] / "../shared/data")

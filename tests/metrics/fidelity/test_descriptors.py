@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from audit.comparison import Comparison
-from audit.descriptors import SIZES, describe, describe_volume, power_spectrum
 from audit.errors import NotComputable
-from audit.motion import cycle_closure, motion_roughness
+from audit.features.descriptors import SIZES, describe, describe_volume, power_spectrum
+from audit.features.motion import cycle_closure, motion_roughness
 
 
 def part(row: np.ndarray, name: str) -> np.ndarray:

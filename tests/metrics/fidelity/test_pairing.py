@@ -7,8 +7,8 @@ import pytest
 
 from audit.comparison import Comparison
 from audit.errors import NotComputable
+from audit.masks.pairing import by_extractor, picked, pool_for, subsampling
 from audit.metric import METRICS
-from audit.pairing import by_extractor, picked, pool_for, subsampling
 
 
 def renamed(comparison: Comparison, role: str, subjects: list[str]) -> Comparison:

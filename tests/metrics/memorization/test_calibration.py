@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from audit.comparison import Features
-from audit.copy_search import auc_by_patient, matches_of
+from audit.copies.search import auc_by_patient, matches_of
 from audit.errors import NotComputable
 from audit.metrics.memorization.authenticity import authentic
 from audit.metrics.memorization.closest_record import ratio_of_medians

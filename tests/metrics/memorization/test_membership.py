@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from audit.errors import NotComputable
-from audit.membership import (
+from audit.copies.membership import (
     MembershipTarget,
     loss_score,
     pia_score,
     secmi_score,
     true_positives_at,
 )
+from audit.errors import NotComputable
 from audit.metrics.memorization.membership import compute, judge
 from audit.phantoms import thorax_cohort
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from audit.cohort import cohort_of
-from audit.copy_confirmation import confirm
-from audit.copy_search import encoder_auc, find_matches
+from audit.copies.confirmation import confirm
+from audit.copies.search import encoder_auc, find_matches
 from audit.errors import NotComputable
 from audit.metric import METRICS
 
@@ -143,7 +143,7 @@ def test_planted_copies_are_recovered_up_to_ten_degrees_and_five_percent_noise(c
 @pytest.mark.slow
 @pytest.mark.xfail(reason="recall is 0.75 with 24 training patients; the aim is 0.9")
 def test_confirmed_copies_among_fresh_patients_have_precision(comparison):
-    from audit.phantom_failures import spoil
+    from audit.phantoms.failures import spoil
 
     mixed = spoil(comparison.synthetic, "copying", 0.5, seed=3, train=comparison.train)
     result = confirm(replace(comparison, synthetic=mixed, _made={}))

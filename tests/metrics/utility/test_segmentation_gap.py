@@ -7,7 +7,7 @@ from audit.cohort import cohort_of
 from audit.errors import NotComputable
 from audit.metrics.utility.segmentation_gap import METRIC, _labeled, measure, paired_gap
 from audit.phantoms import heart_cohort, spoil, with_conditions
-from audit.segmenter_training import Recipe
+from audit.segmenter.training import Recipe
 
 QUICK = Recipe(steps=80, batch=2, learning_rate=1e-2, filters=(8, 12, 16), check_every=80)
 

@@ -1,0 +1,1 @@
+"""Searching for copies of training patients: candidates, confirmation, planted copies, filter."""

@@ -1,0 +1,237 @@
+"""Who resembles a training patient: the searches that the memorization metrics share.
+
+Held-out and synthetic volumes are looked up in the same database (train) in the same direction, so
+that their similarities can be compared; a held-out volume is known not to be a copy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.comparison import Comparison, Features
+from audit.errors import NotComputable
+from audit.estimate import Estimate
+from audit.neighbors import pearson_rows, search_params, top_k, top_k_of_others
+from audit.statistics.conformal import conformal_p_values
+from audit.statistics.two_sample import benjamini_hochberg
+
+FloatArray = npt.NDArray[np.floating]
+ALPHA = 0.05
+FALSE_DISCOVERIES = 0.1
+LEAST_AUC = 0.95
+VIEWS = 4
+NEIGHBORS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """Nearest training volumes by Pearson correlation of embeddings.
+
+    Attributes:
+        synthetic: Similarity (s, k) of each synthetic volume to its k nearest training volumes.
+        synthetic_index: Which they are.
+        holdout: Similarity (h,) of one volume per held-out patient to its nearest training volume.
+        holdout_index: Its k nearest training volumes (h, k).
+        holdout_rows: Rows of the holdout cohort behind ``holdout``.
+        train: Similarity (n,) of each training volume to its nearest other patient in train.
+        memorized: Similarity (n,) of each training volume to its nearest synthetic volume.
+        p_values: Conformal p-value (s,) of each synthetic volume against ``holdout``.
+        params: What the result says of the search.
+    """
+
+    synthetic: FloatArray
+    synthetic_index: npt.NDArray[np.int64]
+    holdout: FloatArray
+    holdout_index: npt.NDArray[np.int64]
+    holdout_rows: npt.NDArray[np.intp]
+    train: FloatArray
+    memorized: FloatArray
+    p_values: npt.NDArray[np.float64]
+    params: Mapping[str, Any]
+
+    @property
+    def suspicious(self) -> npt.NDArray[np.bool_]:
+        """Synthetic volumes with p <= 0.05: 1 in 20 of them where nothing was copied."""
+        return self.p_values <= ALPHA
+
+    @property
+    def discoveries(self) -> npt.NDArray[np.bool_]:
+        """Synthetic volumes flagged at a false discovery rate of 0.1."""
+        return benjamini_hochberg(self.p_values) <= FALSE_DISCOVERIES + 1e-12
+
+
+def extractor_of(comparison: Comparison) -> str:
+    """The extractor that memorization uses: option ``memorization_extractor``, else ssl3d."""
+    return str(comparison.options.get("memorization_extractor", "ssl3d"))
+
+
+def find_matches(comparison: Comparison) -> Matches:
+    """The searches of one comparison, made once.
+
+    Raises:
+        NotComputable: A cohort or the extractor is missing, or the encoder cannot tell copies from
+            other patients: every answer would then be inconclusive.
+    """
+    for role in ("train", "holdout", "synthetic"):
+        comparison.cohort(role)
+    require_trusted(comparison)
+    return comparison.once("memorization:matches", lambda: _search(comparison))
+
+
+def matches_of(features: Features, *, holdout: FloatArray | None = None) -> Matches:
+    """As ``find_matches`` on features, without the gate.
+
+    Args:
+        features: Of the three cohorts.
+        holdout: Features of the hold-out after the generator's autoencoder, to be used as null.
+    """
+    train, synthetic = pearson_rows(features.train), pearson_rows(features.synthetic)
+    rows = one_volume_each(features.holdout_subjects)
+    null = pearson_rows((features.holdout if holdout is None else holdout)[rows])
+    k = min(NEIGHBORS, len(train))
+    synthetic_similarity, synthetic_index = top_k(synthetic, train, k)
+    null_similarity, null_index = top_k(null, train, k)
+    subjects = features.train_subjects
+    nearest_other, _ = top_k_of_others(
+        train, train, 1, query_groups=subjects, database_groups=subjects
+    )
+    memorized, _ = top_k(train, synthetic, 1)
+    return Matches(
+        synthetic=synthetic_similarity,
+        synthetic_index=synthetic_index,
+        holdout=null_similarity[:, 0],
+        holdout_index=null_index,
+        holdout_rows=rows,
+        train=nearest_other[:, 0],
+        memorized=memorized[:, 0],
+        p_values=conformal_p_values(null_similarity[:, 0], synthetic_similarity[:, 0]),
+        params={
+            **features.params,
+            **search_params(rows=len(train)),
+            "null": "raw" if holdout is None else "passed through the generator's autoencoder",
+            "n_null": len(rows),
+            "n_train": len(train),
+            "n_synthetic": len(synthetic),
+        },
+    )
+
+
+def one_volume_each(subjects: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """The first row of each subject, in order."""
+    return np.sort(np.unique(np.asarray(subjects), return_index=True)[1])
+
+
+def encoder_auc(comparison: Comparison) -> Estimate:
+    """Gate 1: do disturbed copies of held-out patients score above their nearest other patient?
+
+    Area under the ROC curve with a bootstrap over patients.
+
+    Raises:
+        NotComputable: Fewer than 5 held-out patients.
+    """
+    return comparison.once("memorization:auc", lambda: _measure_auc(comparison))
+
+
+def require_trusted(comparison: Comparison) -> None:
+    """Stop where the encoder cannot tell copies apart.
+
+    Raises:
+        NotComputable: Its area under the curve is below 0.95.
+    """
+    auc = encoder_auc(comparison)
+    if auc.value < LEAST_AUC:
+        raise NotComputable(
+            f"inconclusive: the encoder tells copies of {auc.n} held-out patients from other "
+            f"patients with an area under the curve of {auc.value:.3f}",
+            f"at least {LEAST_AUC}",
+            "Train it on more patients or give weights of a better one",
+        )
+
+
+def disturbed_holdout(comparison: Comparison, rows: npt.NDArray[np.intp], seed: int) -> FloatArray:
+    """Embeddings (n, d) of held-out volumes, disturbed as in training but from another stream."""
+    import torch
+
+    from audit.extractors.ssl3d import extent_mm
+    from audit.networks.ssl_training import Recipe, disturb
+
+    encoder = comparison.encoder(extractor_of(comparison))
+    extent, recipe = extent_mm(comparison.preprocessing), Recipe()
+    embedded = []
+    for row in rows:
+        rng = torch.Generator().manual_seed(seed * 1_000_003 + int(row))
+        volume = comparison.preprocessing(comparison.holdout[int(row)].image)[None]
+        seen = disturb(
+            torch.from_numpy(volume), extent, recipe, rng, comparison.workshop.autoencode
+        )
+        embedded.append(encoder.embed(seen.numpy())[0])
+    return np.stack(embedded)
+
+
+def _search(comparison: Comparison) -> Matches:
+    features = comparison.features(extractor_of(comparison))
+    with comparison.workshop.ledger.phase("audit.neighbors"):
+        found = matches_of(features, holdout=_autoencoded_holdout(comparison))
+        pairs = len(features.train) * (len(features.synthetic) + len(features.holdout))
+        comparison.workshop.ledger.work(pairs=pairs)
+    return found
+
+
+def _autoencoded_holdout(comparison: Comparison) -> FloatArray | None:
+    autoencode = comparison.workshop.autoencode
+    if autoencode is None:
+        return None
+    encoder = comparison.encoder(extractor_of(comparison))
+    rows = [
+        encoder.embed(autoencode(comparison.preprocessing(case.image)[None]))[0]
+        for case in comparison.holdout
+    ]
+    return np.stack(rows)
+
+
+def _measure_auc(comparison: Comparison) -> Estimate:
+    subjects = comparison.cohort("holdout").subjects
+    rows = one_volume_each(subjects)
+    if len(rows) < 5:
+        raise NotComputable(
+            f"inconclusive: {len(rows)} held-out patients cannot test the encoder", "at least 5"
+        )
+    features = comparison.features(extractor_of(comparison))
+    holdout = pearson_rows(features.holdout[rows])
+    copies = np.stack(
+        [
+            pearson_rows(disturbed_holdout(comparison, rows, comparison.workshop.seed + 1 + view))
+            for view in range(VIEWS)
+        ]
+    )
+    same = np.einsum("vnd,nd->nv", copies, holdout)
+    own = [str(i) for i in range(len(rows))]
+    other, _ = top_k_of_others(holdout, holdout, 1, query_groups=own, database_groups=own)
+    return auc_by_patient(same, other, np.random.default_rng(comparison.workshop.seed))
+
+
+def auc_by_patient(
+    copies: FloatArray, others: FloatArray, rng: np.random.Generator, *, resamples: int = 500
+) -> Estimate:
+    """Area under the ROC curve of scores (n, v) of copies against (n, w) of others.
+
+    The interval redraws patients (rows).
+    """
+    wins = copies[:, :, None, None] > others[None, None]
+    ties = copies[:, :, None, None] == others[None, None]
+    by_pair = (wins + 0.5 * ties).mean(axis=(1, 3))
+    n = len(copies)
+    picks = rng.integers(0, n, (resamples, n))
+    draws = [by_pair[np.ix_(p, p)].mean() for p in picks]
+    value = float(by_pair.mean())
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Estimate(
+        value=value,
+        low=min(value, float(low)),
+        high=max(value, float(high)),
+        n=n,
+        method="percentile bootstrap by patient",
+    )

@@ -1,0 +1,1 @@
+"""Feature vectors that several extractors or metrics share and that need no network."""

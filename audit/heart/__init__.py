@@ -1,0 +1,1 @@
+"""The heart in a cine: volumes over the cycle, wall, derived table, rules of plausibility."""

@@ -1,0 +1,5 @@
+"""``python -m voxaudit``, as the console script: for torchrun."""
+
+from voxaudit import main
+
+main()
