@@ -66,7 +66,22 @@ def test_distances_equal_those_of_full_distance_transforms(seed, spacing):
         brute_force(first, second, spacing),
         strict=True,
     ):
-        np.testing.assert_allclose(np.sort(mine), np.sort(slow), rtol=1e-12)
+        np.testing.assert_allclose(mine, slow, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.4, 1.1, 0.9), (12.0, 0.5, 2.0)])
+def test_masks_far_apart_or_partly_so_have_exact_distances(spacing):
+    """Beyond the reach of the ring search, and with points on both sides of it."""
+    first = box((16, 60, 60), (1, 2, 2), (3, 6, 6))
+    tailed = first.copy()
+    tailed[2, 4, 8:50] = True
+    for second in (box((16, 60, 60), (12, 50, 50), (2, 4, 5)), tailed):
+        for mine, slow in zip(
+            surface_distances(first, second, spacing),
+            brute_force(first, second, spacing),
+            strict=True,
+        ):
+            np.testing.assert_allclose(mine, slow, rtol=1e-12)
 
 
 # MONAI passes itself an argument it has deprecated.

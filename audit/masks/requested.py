@@ -196,7 +196,7 @@ def _score(pairs: Sequence[Pair], tolerance: float, unpaired: int) -> Adherence:
     nameable = {name for p in pairs for name in p.made.names}
     asked = {n for p in pairs for n in p.requested.names if _asked_for(p, n)}
     structures = tuple(sorted(asked & nameable))
-    # Threads: NumPy and the k-d tree release the lock, and label maps need no copy.
+    # Threads: NumPy releases the lock, and label maps need no copy.
     scored = Parallel(n_jobs=min(cpu_count(), len(pairs)), prefer="threads")(
         delayed(_score_pair)(pair, structures, tolerance) for pair in pairs
     )

@@ -13,6 +13,7 @@ from audit.masks.surface import (
     hausdorff95_max_directed,
     hausdorff95_pooled,
     image_diagonal_mm,
+    joined_box,
     surface_dice,
     surface_distances,
 )
@@ -59,7 +60,7 @@ def score_structure(
     if boxes[0] is None or boxes[1] is None:
         diagonal = image_diagonal_mm(requested.shape, spacing_mm)
         return {**FAILED, **dict.fromkeys(IN_MM, diagonal), **topology}
-    box = _joined(boxes[0], boxes[1])
+    box = joined_box(boxes[0], boxes[1])
     first, second = requested[box], made[box]
     n_first, n_second = np.count_nonzero(first), np.count_nonzero(second)
     both = np.count_nonzero(first & second)
@@ -76,13 +77,6 @@ def score_structure(
         "centroid_distance_mm": float(np.linalg.norm(apart)),
         **topology,
     }
-
-
-def _joined(first: tuple[slice, ...], second: tuple[slice, ...]) -> tuple[slice, ...]:
-    return tuple(
-        slice(min(a.start, b.start), max(a.stop, b.stop))
-        for a, b in zip(first, second, strict=True)
-    )
 
 
 def _center(mask: Mask) -> npt.NDArray[Any]:

@@ -4,8 +4,8 @@ A boundary voxel is a voxel of the mask with a face neighbor outside it; the out
 counts as outside. Distances run between voxel centers, in mm. This is the convention of MONAI
 and medpy, so that numbers agree; tools that mesh the surface differ by up to a voxel.
 
-Work is done on the box around each mask, and neighbors are found in a k-d tree of boundary voxels
-instead of a distance transform of the box: the cost follows the surface, not the volume.
+Work is done on the box around both masks, and the cost follows the surfaces, not the volume: see
+``audit.masks.nearest``.
 """
 
 import itertools
@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.errors import NotComputable
+from audit.masks.nearest import Distances, Mask, distances_to_nearest
 
-Mask = npt.NDArray[np.bool_]
-Distances = npt.NDArray[np.float64]
 Box = tuple[slice, ...]
 
 
@@ -43,14 +42,14 @@ def surface_distances(
         raise NotComputable(
             f"masks have shapes {first.shape} and {second.shape}", "one grid for both"
         )
-    points = [_boundary_voxels(mask) for mask in (first, second)]
-    if not len(points[0]) or not len(points[1]):
+    boxes = [bounding_box(mask) for mask in (first, second)]
+    if boxes[0] is None or boxes[1] is None:
         raise NotComputable("a mask is empty", "two masks with at least one voxel each")
-    scale = np.asarray(spacing_mm, dtype=np.float64)
-    keys = [np.ravel_multi_index(tuple(p.T), first.shape) for p in points]
+    box = joined_box(boxes[0], boxes[1])
+    edges = [_boundary(mask[box], mask.shape) for mask in (first, second)]
     return (
-        _to_nearest(points[0], points[1], keys[0], keys[1], scale),
-        _to_nearest(points[1], points[0], keys[1], keys[0], scale),
+        distances_to_nearest(edges[0], edges[1], spacing_mm),
+        distances_to_nearest(edges[1], edges[0], spacing_mm),
     )
 
 
@@ -99,14 +98,18 @@ def bounding_box(mask: npt.NDArray[Any]) -> Box | None:
     return tuple(box)
 
 
-def _boundary_voxels(mask: Mask) -> npt.NDArray[np.int64]:
-    """Indices (n, z y x) of the boundary voxels."""
-    box = bounding_box(mask)
-    if box is None:
-        return np.zeros((0, mask.ndim), dtype=np.int64)
-    inside = mask[box]
+def joined_box(first: Box, second: Box) -> Box:
+    """Smallest box that holds both."""
+    return tuple(
+        slice(min(a.start, b.start), max(a.stop, b.stop))
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _boundary(inside: Mask, whole: Sequence[int]) -> Mask:
+    """Boundary voxels of what a box of an image of this size shows; the mask ends in the box."""
     interior = inside.copy()
-    for axis, size in enumerate(mask.shape):
+    for axis, size in enumerate(whole):
         if size == 1:
             continue  # a 2D image has no neighbors, hence no boundary, along this axis
         ahead, behind = _ends(axis, inside.ndim)
@@ -115,7 +118,7 @@ def _boundary_voxels(mask: Mask) -> npt.NDArray[np.int64]:
         # Beyond the box lies background, or the edge of the image, which counts as background.
         for end in (0, -1):
             interior[(slice(None),) * axis + (end,)] = False
-    return np.argwhere(inside & ~interior) + [s.start for s in box]
+    return np.asarray(inside & ~interior)
 
 
 def _ends(axis: int, ndim: int) -> tuple[Box, Box]:
@@ -123,24 +126,6 @@ def _ends(axis: int, ndim: int) -> tuple[Box, Box]:
     ahead, behind = list(whole), list(whole)
     ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
     return tuple(ahead), tuple(behind)
-
-
-def _to_nearest(
-    points: npt.NDArray[np.int64],
-    targets: npt.NDArray[np.int64],
-    keys: npt.NDArray[np.int64],
-    target_keys: npt.NDArray[np.int64],
-    scale: npt.NDArray[np.float64],
-) -> Distances:
-    from scipy.spatial import KDTree
-
-    distances = np.zeros(len(points))
-    # Masks that agree share most of their boundary: those distances are zero without a search.
-    apart = ~np.isin(keys, target_keys, assume_unique=True)
-    if apart.any():
-        tree = KDTree(targets * scale, leafsize=32, balanced_tree=False)
-        distances[apart] = tree.query(points[apart] * scale)[0]
-    return distances
 
 
 def betti_numbers(mask: Mask) -> tuple[int, int, int]:
