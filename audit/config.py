@@ -129,7 +129,10 @@ class Config(Section):
         schema_version: Of this file.
         name: Name of the run.
         seed: Seed of everything random.
-        out: Folder of the run, relative to where the command is called; None: ``runs/<name>``.
+        out: Folder of the run, relative to where the command is called; None: ``runs/<name>``, with
+            the profile behind the name, since a smoke run is not the start of a full one.
+        replicates: Runs with other sampling seeds, the run itself included: a comparison on
+            calibrated noise needs three. Volumes from a folder have none.
         device: ``cpu`` or ``cuda``; None takes the GPU where there is one.
         data: Real cohorts.
         generators: What to audit.
@@ -137,6 +140,7 @@ class Config(Section):
         carbon: Where the energy comes from.
         report: What the report shows.
         profiles: Changes by profile name, as ``a.b: value``.
+        profile: The one that was applied; ``--profile`` sets it.
     """
 
     schema_version: Literal[1] = 1
@@ -149,12 +153,15 @@ class Config(Section):
     metrics: Metrics = Metrics()
     carbon: Carbon = Carbon()
     report: Report = Report()
+    replicates: int = Field(1, ge=1)
     profiles: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    profile: str | None = None
 
     @property
     def folder(self) -> Path:
         """Where the run is written."""
-        return Path(self.out or f"runs/{self.name}")
+        name = f"{self.name}-{self.profile}" if self.profile else self.name
+        return Path(self.out or f"runs/{name}")
 
 
 def read_config(path: Path, *, profile: str | None = None, changes: tuple[str, ...] = ()) -> Config:
@@ -180,8 +187,9 @@ def read_config(path: Path, *, profile: str | None = None, changes: tuple[str, .
         profiles = data.get("profiles") or {}
         if profile not in profiles:
             raise BadInput(f"no profile '{profile}'", did_you_mean(profile, profiles))
-        for where, value in profiles[profile].items():
+        for where, value in (profiles[profile] or {}).items():
             set_value(data, where, value)
+        data["profile"] = profile
     for change in changes:
         where, equals, text = change.partition("=")
         if not equals:

@@ -2,10 +2,12 @@
 
 import os
 import platform
+import subprocess
 import sys
 from collections import Counter
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from audit.cohort import Cohort
@@ -32,7 +34,10 @@ def package_versions() -> dict[str, str]:
 
 def provenance_of(comparison: Comparison) -> dict[str, Any]:
     """What a reader needs to repeat the audit."""
+    profile = comparison.options.get("profile")
     return {
+        **({"profile": str(profile)} if profile else {}),
+        **work_tree(Path.cwd()),
         "packages": package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -47,6 +52,26 @@ def provenance_of(comparison: Comparison) -> dict[str, Any]:
         else _without_path(comparison.options.get("segmenter", "auto")),
         "real_images_public": bool(comparison.options.get("real_images_public", False)),
     }
+
+
+def work_tree(folder: Path) -> dict[str, Any]:
+    """Commit of the folder a run was started from, and whether tracked files differ from it.
+
+    Empty where it is no git work tree, or git is not installed.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"git_commit": commit, "git_dirty": bool(changed)}
 
 
 def describe_cohort(cohort: Cohort, *, look_at: int = 16) -> CohortSummary:

@@ -249,10 +249,17 @@ def _finding(label: str, metric: Metric, outcome: Outcome, comparison: Compariso
             params=_comparable(outcome.params),
             preprocessing=comparison.preprocessing.as_params(),
             n=[len(comparison.holdout), len(comparison.synthetic)],
+            **_profile(comparison),
             holdout=comparison.holdout.hash,
             conditions=comparison.conditions.hash if comparison.conditions else None,
         )[:16],
     )
+
+
+def _profile(comparison: Comparison) -> dict[str, Any]:
+    """The profile of the configuration, where one was applied."""
+    profile = comparison.options.get("profile")
+    return {"profile": profile} if profile else {}
 
 
 def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,13 +99,16 @@ def _gate_items(session: pytest.Session, folder: Path, config: pytest.Config) ->
     from audit.errors import AuditError
     from audit.gate import judge
     from audit.gates.gates_file import read_gates
+    from audit.gates.replicates import replicates_of
     from audit.result import load_result
     from audit.run_path import find_run
 
     baseline = config.getoption("--voxaudit-baseline")
     try:
+        run = find_run(folder)
         decision = judge(
-            load_result(find_run(folder)),
+            load_result(run),
+            replicates=replicates_of(run),
             gates=read_gates(config.getoption("--voxaudit-gates")),
             baseline=read_baseline(baseline) if baseline else None,
         )

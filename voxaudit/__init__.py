@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from audit.cli import guarded, mount, print_table
+from voxaudit.calibrate import calibrate_command
 
 
 def build_app() -> typer.Typer:
@@ -21,9 +22,18 @@ def build_app() -> typer.Typer:
     )
     for package in ("audit.commands", "generators.commands", "reports.commands"):
         mount(app, package)
+    # Calibration samples generators, so it joins the audit's group here, where packages meet.
+    _group(app, "baseline").command("calibrate")(calibrate_command)
     app.command("run")(_run_command)
     app.command("demo")(_demo_command)
     return app
+
+
+def _group(app: typer.Typer, name: str) -> typer.Typer:
+    """A command group that a package has mounted."""
+    found = next(g.typer_instance for g in app.registered_groups if g.name == name)
+    assert found is not None
+    return found
 
 
 def _run_command(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voxaudit.run import DEFAULT_N, folder_cohort
+from voxaudit.samples import DEFAULT_N, folder_cohort
 
 if TYPE_CHECKING:
     from audit.config import Config, GeneratorSpec

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import BadInput
+from audit.gates.replicates import list_replicates
 from audit.progress import say
+from voxaudit.replicates import replicate
+from voxaudit.samples import DEFAULT_N, Real, sample_and_score, trained
 
 if TYPE_CHECKING:
     from audit.cohort import Cohort
     from audit.config import Config, GeneratorSpec
-    from audit.ledger import Ledger
-    from generators.protocol import VolumeGenerator
-
-DEFAULT_N = 32
 
 
 def run_all(config: "Config", *, report: bool = True) -> list[Path]:
@@ -36,12 +35,12 @@ def run_all(config: "Config", *, report: bool = True) -> list[Path]:
 
     root = config.folder
     _claim(root, config)
-    train, holdout, conditions = _real_cohorts(config)
+    real = real_cohorts(config)
     folders = []
     for position, spec in enumerate(config.generators, start=1):
         say(f"({position}/{len(config.generators)}) {spec.id}")
         folder = root / spec.id
-        _run_one(config, spec, folder, train=train, holdout=holdout, conditions=conditions)
+        _run_one(config, spec, folder, real)
         if report:
             write_report(folder, images=config.report.images)
         folders.append(folder)
@@ -49,103 +48,22 @@ def run_all(config: "Config", *, report: bool = True) -> list[Path]:
     return folders
 
 
-def _run_one(
-    config: "Config",
-    spec: "GeneratorSpec",
-    folder: Path,
-    *,
-    train: "Cohort",
-    holdout: "Cohort",
-    conditions: "Cohort | None",
-) -> None:
+def _run_one(config: "Config", spec: "GeneratorSpec", folder: Path, real: Real) -> None:
     from audit.ledger import open_ledger
-    from audit.scoring import score
     from audit.throughput import remember
-    from generators.sampling import sample_to_folder
 
-    asked = conditions if spec.conditional else None
-    n = spec.n or DEFAULT_N
     with open_ledger(folder, budget_kwh=config.carbon.max_kwh) as ledger:
-        generator = None
-        samples: Cohort | Path
-        if spec.kind == "folder":
-            samples = folder_cohort(spec)
-        else:
-            generator = _trained(config, spec, folder, train, ledger)
-            samples = sample_to_folder(
-                generator,
-                n,
-                folder / "synthetic",
-                seed=config.seed,
-                conditions=asked,
-                ledger=ledger,
-                **spec.sampling,
-            )
-        score(
-            train=train,
-            holdout=holdout,
-            synthetic=samples,
-            conditions=asked,
-            only=spec.only or config.metrics.only,
-            seed=config.seed,
-            out=folder,
-            name=f"{config.name} · {spec.id}",
-            extractors=config.metrics.extractors or None,
-            weights={k: Path(v) for k, v in config.metrics.weights.items()},
-            options={
-                **config.metrics.options,
-                "real_images_public": config.data.phantom is not None,
-                "zone": config.carbon.zone,
-                "pue": config.carbon.pue,
-            },
-            device=config.device,
-            labels=config.data.labels,
-            generator=generator,
-            ledger=ledger,
+        generator = trained(config, spec, folder, real.train, ledger)
+        sample_and_score(
+            config, spec, generator, folder, real=real, seed=config.seed, ledger=ledger
         )
-        remember(spec.kind, spec.preset, n, ledger.records(), folder)
+        remember(spec.kind, spec.preset, spec.n or DEFAULT_N, ledger.records(), folder)
+    if generator is not None:
+        made = replicate(config, spec, generator, folder, config.replicates - 1, real=real)
+        list_replicates(folder, made)
 
 
-def folder_cohort(spec: "GeneratorSpec") -> "Cohort":
-    """Somebody else's volumes, where they lie; the first n of them where n is given."""
-    from audit.scoring import open_cohort
-
-    if spec.path is None:
-        raise BadInput(f"generator '{spec.id}' names no folder", "path", "Add path: FOLDER")
-    made = open_cohort(Path(spec.path), "synthetic")
-    return made.subset(range(min(spec.n or len(made), len(made))))
-
-
-def _trained(
-    config: "Config", spec: "GeneratorSpec", folder: Path, train: "Cohort", ledger: "Ledger"
-) -> "VolumeGenerator":
-    from generators.choose import choose
-
-    generator = choose(spec.kind, preset=spec.preset, params=spec.params, path=spec.path)
-    if spec.path is None:
-        options: dict[str, Any] = {}
-        if spec.conditional:
-            options["structures"] = _structures(train)
-        generator.fit(
-            train,
-            folder=folder / "model",
-            seed=config.seed,
-            ledger=ledger,
-            cpu=config.device == "cpu",
-            **options,
-        )
-    return generator
-
-
-def _structures(train: "Cohort") -> tuple[str, ...]:
-    """Label names of the training cohort, which a conditional generator follows."""
-    labels = train[0].labels
-    if labels is None:
-        raise BadInput("a conditional generator needs label maps", "a labeled training cohort")
-    return tuple(labels.names)
-
-
-def _real_cohorts(config: "Config") -> tuple["Cohort", "Cohort", "Cohort | None"]:
+def real_cohorts(config: "Config") -> Real:
     """Training and hold-out cohorts, and the masks to sample for."""
     from audit.scoring import open_cohort
 
@@ -156,13 +74,12 @@ def _real_cohorts(config: "Config") -> tuple["Cohort", "Cohort", "Cohort | None"
         how: dict[str, Any] = {"skip_unusable": data.skip_unusable, "labels": data.labels}
         train = open_cohort(Path(str(data.train)), "train", **how)
         holdout = open_cohort(Path(str(data.holdout)), "holdout", **how)
+    conditions: Cohort | None = None
     if data.conditions is not None:
-        return (
-            train,
-            holdout,
-            open_cohort(Path(data.conditions), "conditions", labels=data.labels),
-        )
-    return train, holdout, open_cohort(holdout, "conditions") if holdout.labeled else None
+        conditions = open_cohort(Path(data.conditions), "conditions", labels=data.labels)
+    elif holdout.labeled:
+        conditions = open_cohort(holdout, "conditions")
+    return Real(train=train, holdout=holdout, conditions=conditions)
 
 
 def _phantoms(config: "Config") -> tuple["Cohort", "Cohort"]:

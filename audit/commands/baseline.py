@@ -1,4 +1,7 @@
-"""``voxaudit baseline accept | show | calibrate``: numbers that a reviewer reads in git."""
+"""``voxaudit baseline accept | show``: numbers that a reviewer reads in git.
+
+``calibrate``, the third of the group, samples generators: it lives in ``voxaudit/calibrate.py``.
+"""
 
 import getpass
 import os
@@ -17,12 +20,13 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Accepted baselines for gates.")
     group.command("accept")(accept)
     group.command("show")(show)
-    group.command("calibrate")(calibrate)
     app.add_typer(group, name="baseline")
 
 
 def accept(
-    runs: list[Path] = typer.Argument(help="Run folders: the same audit, one per seed."),
+    runs: list[Path] = typer.Argument(
+        help="Run folders: the same audit, one per seed. Replicates that a run made come with it."
+    ),
     reason: str = typer.Option(..., help="Why these numbers are fine; a reviewer reads it."),
     metric: list[str] = typer.Option(["*"], help="Metrics to accept, as in gates.yaml; repeat."),
     file: Path = typer.Option(FILE, help="Baseline file, kept in git."),
@@ -31,6 +35,7 @@ def accept(
 ) -> None:
     """Accept the numbers of one or more runs as the baseline. Never in CI."""
     from audit import baseline
+    from audit.gates.replicates import replicates_of
     from audit.result import load_result
     from audit.run_path import find_run
 
@@ -39,8 +44,9 @@ def accept(
             "this runs in CI", "a person at a desk", "Accept locally and commit the file"
         )
     old = baseline.read_baseline(file) if file.is_file() else None
+    places = [find_run(run) for run in runs]
     new = baseline.accept(
-        [load_result(find_run(run)) for run in runs],
+        [result for run in places for result in (load_result(run), *replicates_of(run))],
         reason=reason,
         old=old,
         patterns=metric,
@@ -68,31 +74,3 @@ def show(
     )
     for decision in accepted.history:
         print(f"{decision.at}  {decision.by}  {decision.reason}")
-
-
-def calibrate(
-    runs: list[Path] = typer.Argument(None, help="Ten or more runs that differ in seed only."),
-    file: Path = typer.Option(FILE, help="Baseline file to complete."),
-    config: Path | None = typer.Option(
-        None, "-c", "--config", help="Print the commands that make such runs; start none."
-    ),
-    replicates: int = typer.Option(20, min=10, help="How many runs, with --config."),
-) -> None:
-    """Measure the noise between A/A runs; ``margin: auto`` is three of its standard deviations."""
-    from audit import baseline
-    from audit.result import load_result
-    from audit.run_path import find_run
-
-    if config is not None:
-        from audit.gates.aa_runs import aa_commands
-
-        print("\n".join(aa_commands(config, replicates, file)))
-        return
-    if not runs:
-        raise BadInput("no runs were given", "ten or more", "-c audit.yaml prints how to make them")
-    new = baseline.calibrate(
-        baseline.read_baseline(file), [load_result(find_run(run)) for run in runs]
-    )
-    baseline.write_baseline(new, file)
-    done = sum(m.sd_aa is not None for m in new.metrics.values())
-    print(f"{done} of {len(new.metrics)} metrics are calibrated in {file}")

@@ -16,7 +16,9 @@ def gate(
     run: Path = typer.Argument(help="Run folder, or runs/latest."),
     gates: Path | None = typer.Option(None, help="gates.yaml; packaged gates if absent."),
     baseline: Path | None = typer.Option(None, help="Accepted baseline; overrides gates.yaml."),
-    replicate: list[Path] = typer.Option([], help="The same audit with another seed; repeat."),
+    replicate: list[Path] = typer.Option(
+        [], help="The same audit with another seed; repeat. Else those that the run made."
+    ),
     strict: bool = typer.Option(False, help="SUSPECT blocks too."),
     allow_no_decision: bool = typer.Option(False, help="Undecided gates exit 0."),
     junit: Path | None = typer.Option(None, help="Write JUnit XML."),
@@ -27,6 +29,7 @@ def gate(
     from audit.baseline import read_baseline
     from audit.gate import judge, record
     from audit.gates.gates_file import read_gates
+    from audit.gates.replicates import replicates_of
     from audit.result import load_result, write_text
     from audit.run_path import find_run
 
@@ -40,7 +43,7 @@ def gate(
         result,
         gates=file,
         baseline=read_baseline(baseline) if baseline else None,
-        replicates=[load_result(find_run(r)) for r in replicate],
+        replicates=[load_result(find_run(r)) for r in replicate] or replicates_of(run),
         strict=strict,
         allow_no_decision=allow_no_decision,
     )
