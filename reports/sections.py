@@ -129,7 +129,12 @@ def segmenter_notes(findings: Sequence[Finding]) -> list[str]:
         if isinstance(one, dict)
     )
     sentence = f"Labels of the synthetic cases {source}."
-    return [sentence + (f" Its own Dice on held-out real cases: {scores}." if scores else "")]
+    if scores:
+        sentence += f" Its own Dice on held-out real cases: {scores}."
+    bias = error.get("ef_bias") if isinstance(error, dict) else None
+    if isinstance(bias, dict):
+        sentence += f" Its ejection fractions are off by {words.number(bias.get('value'))} points."
+    return [sentence]
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

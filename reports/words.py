@@ -127,6 +127,7 @@ _REFERENCES = {
     "null": "if nothing were copied",
     "holdout": "hold-out",
     "detectable_rate": "detectable rate",
+    "segmenter_bias": "segmenter's own bias, with limits of agreement",
 }
 
 

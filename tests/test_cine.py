@@ -7,6 +7,7 @@ from audit.errors import NotComputable
 from audit.heart.cine import cardiac_function, read_cycle
 from audit.heart.course import cardiac_rates, self_consistency
 from audit.phantoms import heart_cohort
+from audit.phantoms.heart import draw_heart, ejected_share
 from audit.volume import LabelMap
 
 NAMES = {"rv": 1, "myocardium": 2, "lv": 3}
@@ -60,6 +61,12 @@ def test_given_frames_win_over_the_volumes():
     labels = beating_box([100, 60, 40, 80])
     function = cardiac_function(read_cycle(labels, ed=3, es=1))
     assert function["lv_ef_percent"] == pytest.approx(25)
+
+
+def test_a_given_frame_without_labels_is_refused_and_not_replaced():
+    labels = beating_box([100, 60, 40, 80], frames=(0, 2))
+    with pytest.raises(NotComputable, match=r"end-systole is given as frame 1, which carries no"):
+        read_cycle(labels, ed=0, es=1)
 
 
 @pytest.mark.parametrize(
@@ -123,11 +130,22 @@ def test_two_beats_in_a_cycle_are_counted():
     assert course["reversal_percent"] == pytest.approx(100, abs=15)
 
 
-def test_frames_out_of_order_have_no_rates():
-    shuffled = np.random.default_rng(3).permutation(BEAT).tolist()
-    cycle = read_cycle(beating_box(shuffled))
-    assert "frames are out of order" in str(cardiac_rates(cycle)["lv_peak_filling_edv_per_cycle"])
-    assert cardiac_function(cycle)["lv_ef_percent"] == pytest.approx(60)  # needs no order
+@pytest.mark.parametrize("frames", [10, 12, 20])
+def test_frames_out_of_order_have_no_course_and_frames_in_order_do(frames):
+    """Hearts and permutations not tuned on; EF, a matter of two volumes, needs no order."""
+    rng = np.random.default_rng(frames)
+    refused = []
+    for _ in range(60):
+        beat = 100 - 60 * ejected_share(draw_heart(rng, "MINF"), frames)
+        noisy = np.round(beat + rng.normal(0, 1.5, frames)).astype(int)
+        assert isinstance(
+            cardiac_rates(read_cycle(beating_box(noisy)))["lv_time_to_es_fraction"], float
+        )
+        shuffled = read_cycle(beating_box(rng.permutation(noisy)))
+        reason = cardiac_rates(shuffled)["lv_time_to_es_fraction"]
+        refused.append("frames out of order" in str(reason))
+        assert isinstance(cardiac_function(shuffled)["lv_ef_percent"], float)
+    assert np.mean(refused) > 0.85
 
 
 def test_a_heart_with_two_labeled_frames_has_no_course():

@@ -82,7 +82,8 @@ def read_cycle(labels: LabelMap, *, ed: int | None = None, es: int | None = None
         es: Frame of end-systole likewise.
 
     Raises:
-        NotComputable: One labeled frame, one slice, no left ventricle, or an empty one in a frame.
+        NotComputable: One labeled frame, one slice, no left ventricle, an empty one in a frame, or
+            a given frame that carries no labels.
     """
     frames = labels.labeled_frames
     if len(frames) < 2:
@@ -108,11 +109,20 @@ def read_cycle(labels: LabelMap, *, ed: int | None = None, es: int | None = None
         voxels=voxels,
         frames=frames,
         total_frames=labels.array.shape[0],
-        ed=frames.index(ed) if ed in frames else int(voxels["lv"].argmax()),
-        es=frames.index(es) if es in frames else int(voxels["lv"].argmin()),
+        ed=int(voxels["lv"].argmax()) if ed is None else _position(ed, frames, "end-diastole"),
+        es=int(voxels["lv"].argmin()) if es is None else _position(es, frames, "end-systole"),
         voxel_ml=float(np.prod(labels.spacing_mm)) / 1000 if labels.spacing_known else None,
         frame_ms=labels.frame_ms,
     )
+
+
+def _position(frame: int, frames: tuple[int, ...], what: str) -> int:
+    if frame not in frames:
+        raise NotComputable(
+            f"{what} is given as frame {frame}, which carries no labels",
+            "a labeled frame, counted from 0",
+        )
+    return frames.index(frame)
 
 
 def cardiac_function(cycle: Cycle, *, bsa_m2: float | None = None) -> dict[str, Value]:

@@ -14,8 +14,6 @@ from audit.volume import LabelMap
 
 FloatArray = npt.NDArray[np.float64]
 
-MAX_SWEEPS = 4.0
-"""Times that a volume curve may sweep its range; an ordered beat does so twice."""
 CONTRACTION_DEPTH = 0.2
 """Least depth of a contraction, in strokes."""
 
@@ -30,14 +28,14 @@ def cardiac_rates(cycle: Cycle) -> dict[str, Value]:
     """
 
     def steepest(sign: int) -> float:
-        curve = _ordered(cycle)
+        curve = require_order(cycle)
         return float((sign * (np.roll(curve, -1) - curve)).max() / curve[cycle.ed]) * len(curve)
 
     def in_ml_s(sign: int) -> float:
         return steepest(sign) * float(cycle.ml("lv")[cycle.ed]) / cycle_s(cycle)
 
     def to_systole() -> float:
-        _ordered(cycle)
+        require_order(cycle)
         return (cycle.es - cycle.ed) % cycle.total_frames / cycle.total_frames
 
     return {
@@ -86,14 +84,19 @@ def _course(cycle: Cycle) -> FloatArray:
     return curve
 
 
-def _ordered(cycle: Cycle) -> FloatArray:
-    """LV curve of frames that follow each other in time."""
+def require_order(cycle: Cycle) -> FloatArray:
+    """LV curve over a complete cycle, in voxels, of frames that follow each other in time.
+
+    Raises:
+        NotComputable: Frames lack labels, the ventricle does not move, or frames are out of order.
+    """
     curve = _course(cycle)
-    if _sweeps(curve) > MAX_SWEEPS:
+    beats = _contractions(curve)
+    if beats != 1:
         raise NotComputable(
-            f"the volume curve sweeps its range {_sweeps(curve):.1f} times",
-            f"2 in one cycle, at most {MAX_SWEEPS:.0f}",
-            "The frames are out of order or the labels jump",
+            f"the volume curve contracts {beats} times (frames out of order, several beats, or "
+            "labels that jump)",
+            "one contraction in the cycle",
         )
     return curve
 

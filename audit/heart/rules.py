@@ -22,7 +22,7 @@ class Rule:
 
     Attributes:
         name: Variant of the metric.
-        quantity: As in ``heart_table``.
+        quantity: As in ``audit.heart.table``.
         low: Least plausible value.
         high: Greatest plausible value.
         source: Why.

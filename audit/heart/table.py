@@ -11,7 +11,7 @@ from audit.cohort import Case
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.heart.cine import cardiac_function, read_cycle
-from audit.heart.course import cardiac_rates, self_consistency
+from audit.heart.course import cardiac_rates, require_order, self_consistency
 from audit.heart.wall import wall_quantities
 from audit.volume import LabelMap
 
@@ -85,25 +85,27 @@ def _heart_rows(comparison: Comparison) -> dict[str, Rows]:
     return rows
 
 
-def heart_curves(comparison: Comparison, structure: str) -> dict[str, list[FloatArray | None]]:
+def heart_curves(
+    comparison: Comparison, structure: str
+) -> dict[str, list[FloatArray | NotComputable]]:
     """Volume of a structure over ``PHASES`` equal parts of the cycle from ED, by role.
 
     As a share of the LV's end-diastolic volume for the cavities, and of its own mean for the
-    myocardium, so that no spacing is needed; None for a heart without labels on every frame.
+    myocardium, so that no spacing is needed; a reason for a heart without labels on every frame
+    or with frames out of order.
     """
     return {role: [_curve(m, structure) for m in role_maps(comparison, role)] for role in ROLES}
 
 
-def _curve(labels: LabelMap | NotComputable, structure: str) -> FloatArray | None:
+def _curve(labels: LabelMap | NotComputable, structure: str) -> FloatArray | NotComputable:
+    if isinstance(labels, NotComputable):
+        return labels
     try:
-        if isinstance(labels, NotComputable):
-            return None
         cycle = read_cycle(labels)
+        require_order(cycle)
         counts = np.roll(cycle.counts(structure), -cycle.ed)
-    except NotComputable:
-        return None
-    if not cycle.complete:
-        return None
+    except NotComputable as reason:
+        return reason
     own = structure == "myocardium"
     whole = counts.mean() if own else cycle.counts("lv")[cycle.ed]
     phases = np.arange(PHASES) / PHASES * len(counts)

@@ -40,7 +40,7 @@ def adherence_findings(
     Args:
         comparison: What is compared.
         rng: Source of randomness.
-        quantity: Of ``requested_masks.QUANTITIES``.
+        quantity: Of ``audit.masks.scores.QUANTITIES``.
         better: Direction, to list the worst cases.
         column: Prefix of the columns in cases.csv, such as ``adherence.dice``.
         statistic: Over cases, by structure; the mean for counts, whose median says little.

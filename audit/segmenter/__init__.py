@@ -108,7 +108,7 @@ def obtain_labels(
         preprocessing: Decides the network's intensity window.
         workshop: Cache, seed and device.
         choice: ``auto`` (given maps win, else built-in), ``given``, ``built-in`` (also where the
-            synthetic cases have maps), or the path of a network (see ``segmenter_network``).
+            synthetic cases have maps), or the path of a network (see ``audit.segmenter.network``).
         steps: Most optimization steps of the built-in network; None takes its recipe's.
 
     Raises:

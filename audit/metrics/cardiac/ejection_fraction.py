@@ -3,8 +3,8 @@
 The value is the Wasserstein-1 distance between the two distributions: by how many points of
 ejection fraction a synthetic heart must change, on average, for the cohorts to agree. It needs no
 spacing. Read it against ``real_vs_real``, the distance of two real cohorts of the same sizes, and
-beside the segmenter's own bias and limits of agreement (``segmenter_bias``): an error that real and
-synthetic images share cancels, one that only synthetic images provoke does not.
+beside the segmenter's own bias (``segmenter_bias``, with its limits of agreement): an error that
+real and synthetic images share cancels, one that only synthetic images provoke does not.
 """
 
 from dataclasses import replace
@@ -37,8 +37,8 @@ def _bias(comparison: Comparison) -> dict[str, float]:
     low, high = error.ef_limits_of_agreement or (None, None)
     known = {
         "segmenter_bias": error.ef_bias.value,
-        "segmenter_limit_low": low,
-        "segmenter_limit_high": high,
+        "segmenter_bias_low": low,
+        "segmenter_bias_high": high,
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -1,10 +1,10 @@
 """Share of synthetic hearts that break a rule of plausibility.
 
-The rules and their sources are one table, ``heart_rules.RULES``, and stand in ``params["rules"]``.
-A rule applies where its quantity is defined for some heart of the audit (without spacing, no rule
-in mL applies); a synthetic heart that lacks a quantity others have breaks its rule: a ventricle
-that cannot be measured is not plausible. ``all`` counts hearts that break any; ``real_vs_real`` is
-the same share of real hearts.
+The rules and their sources are one table, ``audit.heart.rules.RULES``, and stand in
+``params["rules"]``. A rule applies where its quantity is defined for some heart of the audit
+(without spacing, no rule in mL applies); a synthetic heart that lacks a quantity others have breaks
+its rule: a ventricle that cannot be measured is not plausible. ``all`` counts hearts that break
+any; ``real_vs_real`` is the same share of real hearts.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Stroke volumes of the two ventricles, the myocardium's volume over the cycle, the first frame with
 the last, one sweep down and one up, the center from slice to slice and from frame to frame; all in
-percent (see ``cine_course.self_consistency``). The value is the Wasserstein-1 distance to the real
+percent (see ``audit.heart.course``). The value is the Wasserstein-1 distance to the real
 distribution, since real hearts and real segmentations are not perfect either.
 """
 

@@ -2,7 +2,8 @@
 
 Curves of LV, RV and myocardium over 20 phases from end-diastole, the cavities as a share of the
 LV's end-diastolic volume, the myocardium as a share of its own mean: no spacing is needed. It sees
-a beat of the wrong shape that ED and ES alone do not show. Needs labels on every frame.
+a beat of the wrong shape that ED and ES alone do not show. Needs labels on every frame, and frames
+in order of time.
 """
 
 from dataclasses import replace
@@ -38,15 +39,14 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
 
 def _compare(comparison: Comparison, structure: str, rng: np.random.Generator) -> Measurement:
     known, curves = heart_rows(comparison), heart_curves(comparison, structure)
-    missing = NotComputable(f"no course of the {structure} over the cycle", "labels on all frames")
     rows = {
         role: Rows(
             ids=known[role].ids,
             subjects=known[role].subjects,
             values=[
-                dict(zip(NAMES, curve, strict=True))
-                if curve is not None
-                else dict.fromkeys(NAMES, missing)
+                dict.fromkeys(NAMES, curve)
+                if isinstance(curve, NotComputable)
+                else dict(zip(NAMES, curve, strict=True))
                 for curve in curves[role]
             ],
         )
@@ -59,7 +59,9 @@ def _compare(comparison: Comparison, structure: str, rng: np.random.Generator) -
     }
     series = {"phase": (np.arange(PHASES) / PHASES).tolist()}
     for name, of in bands.items():
-        stacked: npt.NDArray[np.float64] = np.stack([c for c in of if c is not None])
+        stacked: npt.NDArray[np.float64] = np.stack(
+            [c for c in of if not isinstance(c, NotComputable)]
+        )
         for level, row in zip(
             ("low", "median", "high"), np.quantile(stacked, BAND, axis=0), strict=True
         ):

@@ -1,8 +1,8 @@
 """Wall thickness at end-diastole by AHA segment against the real cohort, in mm.
 
 ``mean`` is the whole wall; the 16 segments need the right ventricle to know where the septum is.
-Measured by areas in sectors (see ``heart_wall``), so below the size of a voxel on average, but a
-segment of a coarse image is noisy: read it against its floor.
+Measured by areas in sectors (see ``audit.heart.wall``), so below the size of a voxel on average,
+but a segment of a coarse image is noisy: read it against its floor.
 """
 
 import numpy as np

@@ -14,10 +14,13 @@ from audit.heart.table import heart_values
 from audit.metric import METRICS
 from audit.metrics.cardiac import (
     ejection_fraction,
+    filling_rate,
+    flow_rate,
     function_by_group,
     implausible_rate,
     joint_function,
     self_consistency,
+    time_to_systole,
     ventricular_volume,
     volume_curve,
 )
@@ -195,6 +198,57 @@ def test_real_hearts_labeled_at_two_frames_still_give_ejection_fractions(heart_c
     assert after.estimate.value == before.estimate.value
     curve = volume_curve.compute(sparse, rng())["lv"]
     assert isinstance(curve, NotComputable)
+
+
+def _bad_hearts(labels):
+    """Label maps of one heart that has, frame by frame, what the issue lists as bad input."""
+    order = np.random.default_rng(4).permutation(len(labels.array))
+    emptied, lv, rv = labels.array.copy(), labels.names["lv"], labels.names["rv"]
+    emptied[2][emptied[2] == lv] = 0
+    without_rv = np.where(labels.array == rv, 0, labels.array).astype(np.int16)
+    return {
+        "shuffled": replace(labels, array=labels.array[order]),
+        "empty frame": replace(labels, array=emptied),
+        "single frame": replace(labels, frames=(0,)),
+        "no rv": replace(labels, array=without_rv),
+        "unnamed": replace(labels, names={}),
+    }
+
+
+SHUFFLED = "contracts 3 times (frames out of order"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasons"),
+    [
+        (
+            "shuffled",
+            [
+                (flow_rate, "filling", SHUFFLED),
+                (filling_rate, "ejection", SHUFFLED),
+                (time_to_systole, "lv", SHUFFLED),
+                (volume_curve, "rv", SHUFFLED),
+            ],
+        ),
+        ("empty frame", [(ejection_fraction, "lv", "is empty in 1 of 8 frames")]),
+        ("single frame", [(ejection_fraction, "lv", "1 labeled frame")]),
+        (
+            "no rv",
+            [
+                (ejection_fraction, "rv", "the label map has no rv"),
+                (ventricular_volume, "rv_edv", "the label map has no rv"),
+            ],
+        ),
+        ("unnamed", [(ejection_fraction, "lv", "names no structure")]),
+    ],
+)
+def test_bad_label_maps_of_synthetic_hearts_give_a_reason(heart_comparison, kind, reasons):
+    few = replace(heart_comparison, synthetic=heart_comparison.synthetic.subset(range(6)))
+    bad = relabeled(few, lambda labels: _bad_hearts(labels)[kind])
+    for metric, variant, why in reasons:
+        found = metric.compute(bad, rng())[variant]
+        assert isinstance(found, NotComputable)
+        assert why in found.reason
 
 
 def test_groups_are_compared_with_their_own_kind(heart_comparison, weak):
