@@ -110,7 +110,11 @@ def tidy(ax: "Axes") -> None:
     ax.tick_params(colors=MUTED, labelsize=8, length=3)
     ax.xaxis.label.set(color=INK, fontsize=9)
     ax.yaxis.label.set(color=INK, fontsize=9)
-    ax.title.set(color=INK, fontsize=9.5)
+
+
+def heading(ax: "Axes", text: str) -> None:
+    """Title of one panel, at its left edge, so that it is not taken for the panel above."""
+    ax.set_title(text, loc="left", fontsize=8.5, color=INK, pad=4)
 
 
 def legend(ax: "Axes", **options: Any) -> None:
@@ -158,8 +162,7 @@ def _style() -> Any:
 
     return mpl.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": "voxaudit", "font.family": "DejaVu Sans",
-         "font.size": 8.5, "axes.titlelocation": "left", "axes.axisbelow": True,
-         "path.simplify": True}
+         "font.size": 8.5, "axes.axisbelow": True, "path.simplify": True}
     )  # fmt: skip
 
 

@@ -110,6 +110,7 @@ def _page(
         images=found.images,
         withheld=found.withheld,
         limits=sections.limits(material, reductions),
+        not_computed=sections.not_computed(material),
         # Marked safe: our own files, and JSON and base64 that cannot close their element.
         css=Markup(_asset("report.css")),
         script=Markup(script),

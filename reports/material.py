@@ -42,6 +42,14 @@ class Material:
     errors: Sequence[str] = ()
     gate_notes: Sequence[str] = ()
 
+    @property
+    def populations(self) -> tuple[str, ...]:
+        """The self-check's populations that resemble this run: cines, or still volumes."""
+        shapes = [c.shape for c in self.result.cohorts.values() if len(c.shape) > 1]
+        if not shapes:
+            return ("thorax", "patches", "heart")
+        return ("heart",) if shapes[0][1] > 1 else ("thorax", "patches")
+
     def findings(self, section: str) -> list[Finding]:
         """Findings of one section, in order."""
         return [f for f in self.result.findings if f.section == section]

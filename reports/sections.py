@@ -165,11 +165,6 @@ def limits(material: Material, reduced: Sequence[str]) -> list[str]:
         found.append("Images of real patients, and their nearest pairs, are left out on purpose.")
     found += [f"A metric failed with an error: {name}." for name in material.errors]
     found += [f"Gates: {note}." for note in material.gate_notes]
-    for name in section_names(result):
-        found += [
-            f"{words.section_title(name)}, not computed: {row['name']}: {row['reason']}"
-            for row in missing(material.findings(name))
-        ]
     found += [
         f"The gate on {v.metric} did not decide: {v.message}."
         for v in result.verdicts
@@ -184,6 +179,15 @@ def limits(material: Material, reduced: Sequence[str]) -> list[str]:
         "papers that used other weights, sizes or sample sizes."
     )
     return found
+
+
+def not_computed(material: Material) -> list[str]:
+    """Every number that could not be computed, by section and reason."""
+    return [
+        f"{words.section_title(name)}: {row['name']}: {row['reason']}"
+        for name in section_names(material.result)
+        for row in missing(material.findings(name))
+    ]
 
 
 def provenance(result: AuditResult) -> list[dict[str, Any]]:

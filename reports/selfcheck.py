@@ -69,14 +69,16 @@ def matrix_picture(rows: Sequence[dict[str, Any]], section: str) -> Picture | No
     failures = sorted({r["failure"] for r in mine})
     if not metrics or not failures:
         return None
-    figure, (ax,) = canvas(height_in=0.24 * len(metrics) + 1.4, width_in=10.9)
+    figure, (ax,) = canvas(height_in=0.22 * len(metrics) + 1.1, width_in=10.9)
     for row in mine:
         x, y = failures.index(row["failure"]), metrics.index((row["metric"], row["population"]))
         _cell(ax, x, len(metrics) - 1 - y, row)
     ax.set_xlim(-0.5, len(failures) - 0.5)
     ax.set_ylim(-0.5, len(metrics) - 0.5)
-    ax.set_xticks(range(len(failures)), [human(f) for f in failures], rotation=30, ha="right")
-    names = [f"{_name(m)} · {p}" for m, p in reversed(metrics)]
+    ax.xaxis.tick_top()
+    ax.set_xticks(range(len(failures)), [human(f) for f in failures], rotation=25, ha="left")
+    several = len({p for _, p in metrics}) > 1
+    names = [f"{_name(m)} · {p}" if several else _name(m) for m, p in reversed(metrics)]
     ax.set_yticks(range(len(metrics)), names)
     ax.tick_params(length=0, colors=INK, labelsize=7.5)
     for side in ("left", "bottom"):
@@ -86,7 +88,8 @@ def matrix_picture(rows: Sequence[dict[str, Any]], section: str) -> Picture | No
         key=f"{section}-selfcheck",
         title="What these metrics can see",
         look_for="Each metric was shown cohorts spoiled on purpose: the number is the smallest "
-        "strength it saw (darker is sharper), a dot means blind, a frame that it claims to see it.",
+        "strength it saw (darker is sharper), a dot means blind, a frame that it claims to see it. "
+        "Measured once with this version, on phantoms and patches like these, not in this run.",
         n=f"{len(mine)} planted failures",
         data={k: [r.get(k) for r in mine] for k in
               ("population", "metric", "failure", "declared", "smallest_seen", "alarm")},

@@ -81,17 +81,26 @@ def _phases(material: Material) -> list[dict[str, Any]]:
     if not phases:
         return []
     rows = []
+    ways = sorted({_how(p.method) for p in phases})
     for p in phases:
         metered = [v for v in p.energy_kwh.values() if v is not None]
-        how = _how(p.method)
+        how = [_how(p.method)] if len(ways) > 1 else []
         work = ", ".join(f"{number(v)} {human(k).lower()}" for k, v in p.work.items())
         energy = f"{number(1000 * sum(metered))} Wh" if metered else "–"
-        rows.append([p.phase, f"{number(p.duration_s)} s", energy, how, work or "–", p.attempts])
+        rows.append([p.phase, f"{number(p.duration_s)} s", energy, *how, work or "–", p.attempts])
     return [
         {
             "title": "Phases",
-            "look_for": "Energy that is not metered is left empty, never zero.",
-            "columns": ["phase", "time", "energy", "how it was measured", "work", "attempts"],
+            "look_for": "Energy that is not metered is left empty, never zero."
+            + (f" How it was measured: {ways[0]}." if len(ways) == 1 else ""),
+            "columns": [
+                "phase",
+                "time",
+                "energy",
+                *(["how it was measured"] if len(ways) > 1 else []),
+                "work",
+                "attempts",
+            ],
             "rows": rows,
         }
     ]

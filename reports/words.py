@@ -39,6 +39,7 @@ _SHORT = {
     "frechet": "Fréchet", "vs": "vs", "ms": "MS", "ssim": "SSIM",
     "auc": "AUC", "wasserstein": "Wasserstein", "co2": "CO₂", "hu": "HU",
     "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
+    "ml": "(mL)", "mm": "(mm)", "g": "(g)", "percent": "(%)",
 }  # fmt: skip
 
 ARROWS = {"lower": "↓ is better", "higher": "↑ is better", "none": ""}

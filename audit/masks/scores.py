@@ -36,7 +36,8 @@ IN_MM = (
     "centroid_distance_mm",
 )
 TOPOLOGY = ("components_difference", "holes_difference")
-QUANTITIES = (*FAILED, *IN_MM, *TOPOLOGY)
+VOLUMES = ("requested_ml", "made_ml")
+QUANTITIES = (*FAILED, *IN_MM, *TOPOLOGY, *VOLUMES)
 
 
 def score_structure(
@@ -51,15 +52,16 @@ def score_structure(
         tolerance_mm: Of the surface Dice.
 
     Returns:
-        Scores by name, distances in mm; None where neither mask has a voxel.
+        Scores by name, distances in mm, the two volumes in mL; None where neither mask has a voxel.
     """
     boxes = [bounding_box(m) for m in (requested, made)]
     if boxes[0] is None and boxes[1] is None:
         return None
     topology = dict(zip(TOPOLOGY, _topology_difference(requested, made), strict=True))
+    volumes = _volumes_ml(requested, made, spacing_mm)
     if boxes[0] is None or boxes[1] is None:
         diagonal = image_diagonal_mm(requested.shape, spacing_mm)
-        return {**FAILED, **dict.fromkeys(IN_MM, diagonal), **topology}
+        return {**FAILED, **dict.fromkeys(IN_MM, diagonal), **topology, **volumes}
     box = joined_box(boxes[0], boxes[1])
     first, second = requested[box], made[box]
     n_first, n_second = np.count_nonzero(first), np.count_nonzero(second)
@@ -76,7 +78,14 @@ def score_structure(
         "average_surface_distance_mm": average_symmetric_surface_distance(*distances),
         "centroid_distance_mm": float(np.linalg.norm(apart)),
         **topology,
+        **volumes,
     }
+
+
+def _volumes_ml(requested: Mask, made: Mask, spacing_mm: Spacing) -> dict[str, float]:
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    sizes = [voxel_ml * np.count_nonzero(mask) for mask in (requested, made)]
+    return dict(zip(VOLUMES, sizes, strict=True))
 
 
 def _center(mask: Mask) -> npt.NDArray[Any]:

@@ -1,16 +1,21 @@
 """Mask adherence: every case as a drop of rain, and volumes asked for against volumes got."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from audit.result import Finding
+from reports.drawings.distributions import rain
+from reports.drawings.series import series_pictures
 from reports.figure import FLOOR, INK, LINE, MUTED, SYNTHETIC, Picture, canvas
 from reports.figure import picture as wrap
-from reports.figures.common import rain, series_pictures
 from reports.material import Material
 from reports.words import human, number, variant_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FloatArray = npt.NDArray[np.float64]
 SHOWN = ("dice", "hausdorff95", "surface_dice", "volume_error")
@@ -61,38 +66,61 @@ def _clouds(findings: Sequence[Finding]) -> Picture:
 
 def _agreement(material: Material) -> Iterator[Picture]:
     """Bland–Altman of volumes got against volumes asked for, where cases.csv holds both."""
-    prefix = "adherence.volume_error_percent."
+    prefix = "adherence.made_ml."
     for column in material.case_columns(prefix):
         structure = column.removeprefix(prefix)
-        volume = f"anatomy.volume_ml.{structure}"
+        asked = f"adherence.requested_ml.{structure}"
         table = material.cases
-        if table is None or volume not in table.columns:
+        if table is None or asked not in table.columns:
             continue
-        both = table.loc[table["role"] == "synthetic", [volume, column]].dropna()
+        both = table.loc[table["role"] == "synthetic", [asked, column]].dropna()
         values = both.to_numpy(dtype=float)
-        if len(values) > 2 and np.ptp(values[:, 1]) > 0:
+        if len(values) > 2 and (values.sum(axis=1) > 0).all() and np.ptp(values) > 0:
             yield bland_altman(values[:, 0], values[:, 1], structure)
 
 
-def bland_altman(volume_ml: FloatArray, difference: FloatArray, structure: str) -> Picture:
-    """Difference in percent of the volume asked for, against the volume got in mL."""
+def bland_altman(asked_ml: FloatArray, got_ml: FloatArray, structure: str) -> Picture:
+    """Difference of the two volumes against their mean, in mL and in percent of that mean.
+
+    Bias and limits of agreement (bias ± 1.96 standard deviations).
+
+    Args:
+        asked_ml: Volume of the requested mask of each case (n).
+        got_ml: Volume of the structure in the synthetic case (n).
+        structure: Its name.
+
+    References:
+        Bland and Altman 1986, doi 10.1016/S0140-6736(86)90837-8.
+    """
+    mean = (asked_ml + got_ml) / 2
+    difference = got_ml - asked_ml
+    panels = {"mL": difference, "%": 100 * difference / mean}
+    figure, axes = canvas(1, 2, height_in=2.7)
+    for ax, (unit, values) in zip(axes, panels.items(), strict=True):
+        _agreement_panel(ax, mean, values)
+        ax.set_xlabel("mean of the two (mL)")
+        ax.set_ylabel(f"got − asked for ({unit})")
+        ax.locator_params(axis="x", nbins=4)
+    return wrap(
+        figure,
+        key=f"bland-altman-{structure}",
+        title=f"Volume asked for and volume got: {human(structure)}",
+        look_for="Bland–Altman: points should scatter around zero without a slope. Solid: bias; "
+        "dashed: limits that hold 95 % of cases.",
+        n=f"{len(difference)} cases",
+        data={
+            "asked_ml": asked_ml.tolist(),
+            "got_ml": got_ml.tolist(),
+            "difference_percent": panels["%"].tolist(),
+        },
+    )
+
+
+def _agreement_panel(ax: "Axes", mean: FloatArray, difference: FloatArray) -> None:
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
-    figure, (ax,) = canvas(height_in=2.9)
     ax.axhline(0, color=LINE, linewidth=1)
     for level, style in ((bias, "-"), (bias - 1.96 * sd, "--"), (bias + 1.96 * sd, "--")):
         ax.axhline(level, color=INK if style == "-" else MUTED, linewidth=1, linestyle=style)
         ax.annotate(f" {number(level)}", (1, level), xycoords=("axes fraction", "data"),
                     fontsize=7.5, color=MUTED, va="center")  # fmt: skip
-    ax.plot(volume_ml, difference, linewidth=0, marker="o", markersize=4, color=SYNTHETIC,
-            alpha=0.8)  # fmt: skip
-    ax.set_xlabel(f"{human(structure)} volume got (mL)")
-    ax.set_ylabel("got − asked for (%)")
-    return wrap(
-        figure,
-        key=f"bland-altman-{structure}",
-        title=f"Volume asked for and volume got: {human(structure)}",
-        look_for="Points should scatter around zero without a slope; dashed lines hold 95 % of "
-        "them.",
-        n=f"{len(difference)} cases",
-        data={"volume_ml": volume_ml.tolist(), "difference_percent": difference.tolist()},
-    )
+    ax.plot(mean, difference, linewidth=0, marker="o", markersize=3.5, color=SYNTHETIC, alpha=0.8)

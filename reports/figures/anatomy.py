@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from reports.drawings.distributions import distribution_pictures
+from reports.drawings.forest import forest_picture
+from reports.drawings.series import series_pictures
 from reports.figure import Picture
 from reports.figures.cardiac import KNOWN
-from reports.figures.common import distribution_pictures, forest_picture, series_pictures
 from reports.material import Material
 from reports.words import rank
 

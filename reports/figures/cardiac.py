@@ -5,14 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from audit.result import Finding
-from reports.figure import HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas
+from reports.drawings.distributions import distribution_pictures, quantiles
+from reports.drawings.forest import forest_picture
+from reports.drawings.series import series_pictures
+from reports.figure import HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas, heading
 from reports.figure import picture as wrap
-from reports.figures.common import (
-    distribution_pictures,
-    forest_picture,
-    quantiles,
-    series_pictures,
-)
 from reports.material import Material
 from reports.words import label, rank, variant_words
 
@@ -50,7 +47,7 @@ def _qq(findings: Sequence[Finding]) -> Picture:
     data: dict[str, list[float]] = {}
     for ax, finding in zip(axes, findings, strict=False):
         quantiles(ax, finding.series["real"], finding.series["synthetic"])
-        ax.set_title(_short(finding), fontsize=8)
+        heading(ax, _short(finding))
         ax.set_xlabel("real", fontsize=8)
         ax.set_ylabel("synthetic", fontsize=8)
         ax.locator_params(nbins=4)
@@ -81,7 +78,7 @@ def _shifts(findings: Sequence[Finding]) -> Picture:
         ax.plot(level, series["quantile_shift"], color=SYNTHETIC, marker="o", markersize=3.5,
                 linewidth=1.3)  # fmt: skip
         unit = f" ({finding.unit})" if finding.unit else ""
-        ax.set_title(f"{label(finding)}{unit}", fontsize=8)
+        heading(ax, f"{label(finding)}{unit}")
         ax.locator_params(axis="y", nbins=4)
         data |= {f"{finding.metric}.{k}": series[k] for k in KNOWN[2:]}
     axes[-1].set_xlabel("percentile of the cohort")

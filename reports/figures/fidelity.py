@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from audit.result import Finding
-from reports.figure import HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas, legend
+from reports.drawings.distributions import density
+from reports.drawings.forest import forest_picture
+from reports.drawings.series import series_pictures
+from reports.figure import HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas, heading, legend
 from reports.figure import picture as wrap
-from reports.figures.common import density, forest_picture, series_pictures
 from reports.material import Material
 from reports.words import human, label, number, rank
 
@@ -64,7 +66,7 @@ def _against_n(findings: Sequence[Finding]) -> Picture:
         ax.set_xticks([], minor=True)
         ax.set_xlim(max(2, 0.6 * min(f.n for f in findings)), 4000)
         ax.set_ylim(bottom=0)
-        ax.set_title(name, fontsize=8)
+        heading(ax, name)
         ax.set_ylabel("Fréchet distance")
         ax.grid(color=LINE, linewidth=0.5)
     axes[-1].set_xlabel("volumes on each side")
@@ -94,7 +96,7 @@ def _extrapolation(findings: Sequence[Finding]) -> Picture:
         _point(ax, 0, finding, label="infinitely many, with its interval")
         ticks = [0.0, *x]
         ax.set_xticks(ticks, ["∞", *(f"{1 / v:.0f}" for v in x)])
-        ax.set_title(finding.variant or finding.name, fontsize=8)
+        heading(ax, finding.variant or finding.name)
         ax.set_ylabel("Fréchet distance")
         ax.grid(color=LINE, linewidth=0.5)
         name = finding.variant or finding.name
@@ -132,7 +134,7 @@ def _spectra(findings: Sequence[Finding]) -> Picture:
             frequency = [0.5 * i / max(len(power) - 1, 1) for i in range(len(power))]
             ax.plot(frequency, power, color=color, linewidth=1.4, label=role)
             data |= {f"{finding.variant}.{role}_db": power}
-        ax.set_title(f"along {finding.variant}", fontsize=8)
+        heading(ax, f"along {finding.variant}")
         ax.set_xlabel("cycles per voxel", fontsize=7.5)
         ax.set_ylabel("dB", fontsize=7.5)
     for ax in axes[len(findings) :]:
@@ -158,8 +160,8 @@ def _permutation(findings: Sequence[Finding], section: str) -> Picture:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.locator_params(axis="x", nbins=5)
-        p = f"p = {number(finding.p_value, 2)}" if finding.p_value is not None else ""
-        ax.set_title(f"{label(finding)}   {p}", fontsize=8, color=INK, pad=2)
+        p = f" · p = {number(finding.p_value, 2)}" if finding.p_value is not None else ""
+        heading(ax, f"{label(finding)}{p}")
         data |= {f"{finding.metric}.null": null, f"{finding.metric}.value": [finding.value or 0.0]}
     return wrap(
         figure,
@@ -181,7 +183,7 @@ def _values(findings: Sequence[Finding], section: str, start: int) -> Picture:
         values = {"holdout": finding.series["values_real"],
                   "synthetic": finding.series["values_synthetic"]}  # fmt: skip
         density(ax, values)
-        ax.set_title(label(finding), fontsize=8)
+        heading(ax, label(finding))
         data |= {f"{finding.metric}.{role}": rows for role, rows in values.items()}
     for ax in axes[len(findings) :]:
         ax.set_visible(False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from audit.result import PhaseRecord
+from reports.drawings.series import series_pictures
 from reports.figure import (
     ACCENT,
     FLOOR,
@@ -17,7 +18,6 @@ from reports.figure import (
     legend,
     picture,
 )
-from reports.figures.common import series_pictures
 from reports.material import Material
 from reports.words import number
 

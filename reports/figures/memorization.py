@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from audit.result import Finding
+from reports.drawings.series import series_pictures
 from reports.figure import (
     BAD,
     HOLDOUT,
@@ -16,7 +17,6 @@ from reports.figure import (
     legend,
     picture,
 )
-from reports.figures.common import series_pictures
 from reports.material import Material
 from reports.words import number, rank
 

@@ -2,12 +2,15 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from audit.result import AuditResult, Finding, Verdict
+from audit.result import AuditResult, CohortSummary, Finding, Verdict
 from reports import bars, words
+from reports.drawings.forest import excess, forest_picture
 from reports.figure import canvas, to_svg
-from reports.figures.common import excess, forest_picture
+from reports.figures.adherence import _agreement, bland_altman
 from reports.material import Material
 from reports.sections import conclusion, leading, missing
 from reports.selfcheck import matrix_picture, parse_matrix, shipped_matrix
@@ -163,3 +166,22 @@ def test_the_segmenter_s_score_is_said_once_and_only_where_there_is_a_segmenter(
     planted = Finding(metric="memorization.planted_recovery", value=1.0, low=0.8, high=1.0, n=9,
                       better="higher", reference={"ceiling": 1.0})  # fmt: skip
     assert words.floor_text(planted) == "best possible 1"
+
+
+def test_bland_altman_keeps_the_sign_and_has_both_units():
+    asked, got = np.array([100.0, 200.0, 50.0]), np.array([90.0, 220.0, 50.0])
+    drawn = bland_altman(asked, got, "lv")
+    assert drawn.data["difference_percent"] == pytest.approx([-1000 / 95, 2000 / 210, 0.0])
+    assert "(mL)" in drawn.svg
+    assert "(%)" in drawn.svg
+    table = pd.DataFrame({"id": list("abc"), "role": "synthetic", "adherence.requested_ml.lv": asked,
+                          "adherence.made_ml.lv": got})  # fmt: skip
+    (found,) = _agreement(Material(result=AuditResult(), cases=table))
+    assert found.svg == drawn.svg
+
+
+@pytest.mark.parametrize(("frames", "populations"), [(1, ("thorax", "patches")), (8, ("heart",))])
+def test_the_self_check_is_shown_for_volumes_like_these(frames, populations):
+    cohort = CohortSummary(n=1, n_subjects=1, hash="0", shape=(1, frames, 4, 4, 4), labeled=False)
+    result = AuditResult(cohorts={"synthetic": cohort})
+    assert Material(result=result).populations == populations

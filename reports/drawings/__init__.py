@@ -1,0 +1,1 @@
+"""Drawings that several questions share, by what they show."""
