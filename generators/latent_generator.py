@@ -14,6 +14,7 @@ are ordered; everything else is here and in ``generators.training``:
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -29,6 +30,7 @@ from audit.result import Record, write_bytes, write_text
 from audit.volume import Spacing, Volume
 from generators.family import Family
 from generators.grid import Grid, fit_grid
+from generators.kept import KEPT, Kept
 from generators.latent import LatentModel
 from generators.recipe import Recipe, parse, read_recipe
 from generators.seeds import seeded_globally
@@ -152,10 +154,26 @@ class LatentGenerator:
                 cpu=cpu,
                 on_step=on_step,
             )
+            if folder is not None:
+                course.keep = partial(self._keep, course)
             train_all(course)
             self.record = course.record
             if folder is not None:
                 self.save(Path(folder))
+
+    def _keep(self, course: Course, stage: str, done: int) -> None:
+        """Save the generator as it is in the middle of its training."""
+        settings = getattr(course.recipe, stage)
+        course.ledger.settle()
+        spent = [r.duration_s for r in course.ledger.records() if r.phase == f"{stage}_train"]
+        kept = Kept(
+            stage=stage,
+            step=done,
+            passes=done * settings.batch_size / len(course.cohort),
+            train_s=sum(spent),
+        )
+        self.record = {**course.record, "kept": kept.model_dump()}
+        self.save(course.folder / KEPT / f"{stage}-{done:07d}")
 
     def build(self, cohort: Cohort, *, seed: int = 0) -> None:
         """Decide the grid from a cohort and build the networks with random weights."""

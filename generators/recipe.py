@@ -141,11 +141,14 @@ class Denoiser(Optimization):
         condition_dropout: How often the whole condition is dropped.
         channel_dropout: How often each mask channel is dropped.
         picture_every: Steps between sample pictures in TensorBoard; 0 for none.
+        keep_every: Steps between generators that are kept as they are then, under
+            ``checkpoints/``, to be audited over the training; 0 keeps none.
     """
 
     condition_dropout: float = Field(0.1, ge=0, le=1)
     channel_dropout: float = Field(0.0, ge=0, le=1)
     picture_every: int = Field(500, ge=0)
+    keep_every: int = Field(0, ge=0)
 
 
 class Sampling(Settings):

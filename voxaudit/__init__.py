@@ -42,6 +42,9 @@ def _run_command(
     change: list[str] = typer.Option([], "--set", help="a.b=value; repeat."),
     max_kwh: float = typer.Option(None, help="Stop cleanly once this much energy is spent."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan and do nothing."),
+    checkpoints: bool = typer.Option(
+        False, "--checkpoints", help="Audit the generators kept in training too: over-training."
+    ),
 ) -> None:
     """Train, sample, score and report; repeat the command to resume."""
     from audit.config import read_config
@@ -58,7 +61,7 @@ def _run_command(
         for note in undecidable(settings, config.parent / "gates.yaml"):
             print(note)
         return
-    for folder in run_all(settings):
+    for folder in run_all(settings, checkpoints=checkpoints):
         print(f"report: {folder / 'report.html'}    gate: voxaudit gate {folder}")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from audit.config import Config, GeneratorSpec
 
 
-def run_all(config: "Config", *, report: bool = True) -> list[Path]:
+def run_all(config: "Config", *, report: bool = True, checkpoints: bool = False) -> list[Path]:
     """Train, sample, score and report every generator of a configuration.
 
     Calling it again continues: what is trained, sampled or measured on the same inputs is kept.
@@ -24,15 +24,21 @@ def run_all(config: "Config", *, report: bool = True) -> list[Path]:
     Args:
         config: A validated audit.yaml.
         report: Whether to render each run at its end.
+        checkpoints: Whether to audit the generators kept during each training too.
 
     Returns:
         Run folder of each generator, in order.
 
     Raises:
-        BadInput: Data cannot be read, or the folder holds a run of another configuration.
+        BadInput: Data cannot be read, the folder holds a run of another configuration, or a
+            training keeps no generators although ``checkpoints`` asks for them.
     """
     from reports.html import write_report
+    from voxaudit.checkpoints import refuse_unkept, score_kept
 
+    if checkpoints:
+        for spec in config.generators:
+            refuse_unkept(spec)
     root = config.folder
     _claim(root, config)
     real = real_cohorts(config)
@@ -41,6 +47,8 @@ def run_all(config: "Config", *, report: bool = True) -> list[Path]:
         say(f"({position}/{len(config.generators)}) {spec.id}")
         folder = root / spec.id
         _run_one(config, spec, folder, real)
+        if checkpoints:
+            score_kept(config, spec, folder, real)
         if report:
             write_report(folder, images=config.report.images)
         folders.append(folder)

@@ -1,6 +1,7 @@
 """``voxaudit score``: audit a folder of synthetic volumes, no generator needed."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -30,30 +31,35 @@ def register(app: typer.Typer) -> None:
             False, "--skip-unusable", help="Leave out files that cannot be used, and say so."
         ),
         name: str = typer.Option("", help="What is audited, for the report."),
+        checkpoints: Path = typer.Option(
+            None, help="Folder of samples by training step (step-000500, ...): adds curve.csv."
+        ),
         as_json: bool = JsonFlag,
     ) -> None:
         """Measure fidelity, diversity, adherence, function, memorization and cost."""
         from audit.ledger import open_ledger
+        from audit.over_training import sampled_moments, score_moments
         from audit.scoring import score
 
+        if checkpoints is not None:
+            sampled_moments(checkpoints)  # refused now, not after the audit
+        settings: dict[str, Any] = {
+            "train": train,
+            "holdout": holdout,
+            "conditions": conditions,
+            "seed": seed,
+            "name": name or synthetic.name,
+            "extractors": extractor or None,
+            "weights": _weight_files(weights),
+            "options": {"segmenter": segmenter},
+            "device": device,
+            "skip_unusable": skip_unusable,
+            "labels": _codes(labels),
+        }
         with open_ledger(out) as ledger:
-            result = score(
-                train=train,
-                holdout=holdout,
-                synthetic=synthetic,
-                conditions=conditions,
-                only=only,
-                seed=seed,
-                out=out,
-                name=name or synthetic.name,
-                extractors=extractor or None,
-                weights=_weight_files(weights),
-                options={"segmenter": segmenter},
-                device=device,
-                skip_unusable=skip_unusable,
-                labels=_codes(labels),
-                ledger=ledger,
-            )
+            result = score(synthetic=synthetic, only=only, out=out, ledger=ledger, **settings)
+        if checkpoints is not None:
+            score_moments(checkpoints, out=out, **settings)
         rows = [
             {**f.model_dump(), "floor": f.reference.get("real_vs_real")} for f in result.findings
         ]

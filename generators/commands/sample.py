@@ -24,10 +24,14 @@ def sample(
     guidance: float | None = typer.Option(None, "--guidance", help="1 is none."),
     batch_size: int | None = typer.Option(None, "--batch-size", min=1),
     memory_gb: float | None = typer.Option(None, "--memory-gb", help="Decode in exact tiles."),
+    checkpoints: bool = typer.Option(
+        False, "--checkpoints", help="From each generator kept in training, to OUT/STAGE-STEP."
+    ),
     as_json: bool = JsonFlag,
 ) -> None:
     """Draw volumes as compressed NIfTI; the same command continues an interrupted run."""
     from audit.cohort import read_cohort
+    from generators.kept import kept_generators
     from generators.library import load
     from generators.sampling import sample_to_folder
 
@@ -38,15 +42,14 @@ def sample(
         "batch_size": batch_size,
         "memory_gb": memory_gb,
     }
-    manifest = sample_to_folder(
-        load(folder),
-        n,
-        out,
-        seed=seed,
-        conditions=read_cohort(conditions, role="conditions") if conditions else None,
-        **{k: v for k, v in settings.items() if v is not None},
-    )
+    masks = read_cohort(conditions, role="conditions") if conditions else None
+    changes = {k: v for k, v in settings.items() if v is not None}
+    places = {p: out / p.name for p in kept_generators(folder)} if checkpoints else {folder: out}
+    made = [
+        str(sample_to_folder(load(place), n, target, seed=seed, conditions=masks, **changes))
+        for place, target in places.items()
+    ]
     if as_json:
-        print_json({"manifest": str(manifest), "n": n, "seed": seed})
+        print_json({"manifest": made if checkpoints else made[0], "n": n, "seed": seed})
     else:
-        print(f"Samples: {manifest}")
+        print("\n".join(f"Samples: {manifest}" for manifest in made))

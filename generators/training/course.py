@@ -29,6 +29,7 @@ class Course:
         ledger: Where time and work are booked.
         cpu: Whether to stay on the CPU although there is a GPU.
         on_step: Called after every step with stage and step.
+        keep: Called with stage and steps done where a generator is to be kept.
         record: What the run record says of the training.
     """
 
@@ -42,11 +43,15 @@ class Course:
     ledger: Ledger
     cpu: bool = False
     on_step: Callable[[str, int], None] | None = None
+    keep: Callable[[str, int], None] | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     def key(self, stage: str) -> str:
         """Hash of all that decides a stage: checkpoints of another one are not continued."""
-        settings = self.recipe.model_dump(mode="json")
+        watching = {"keep_every"}
+        settings = self.recipe.model_dump(
+            mode="json", exclude={"denoiser": watching, "adapter": watching}
+        )
         ignored = {"description", "source", "sampling", "tensorboard"}
         later = {"stage1": {"denoiser", "adapter"}, "denoiser": {"adapter"}}.get(stage, set())
         kept = {k: v for k, v in settings.items() if k not in ignored | later}

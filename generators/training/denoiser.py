@@ -77,6 +77,7 @@ def _train(
             losses=_Loss(course, name, settings),
             picture=lambda: _picture(course, keys[0], conditional=conditional),
             picture_every=settings.picture_every,
+            keep_every=settings.keep_every,
         ),
     )
     course.model.requires_grad_(requires_grad=False)

@@ -69,6 +69,7 @@ class Stage:
         losses: (callables by name, batch, draw, step) to (a loss per trainee, values to log).
         picture: Draws a gray image (y, x) in [0, 1] for TensorBoard, or None.
         picture_every: Steps between pictures; 0 for none.
+        keep_every: Steps between generators that are kept; 0 for none.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Stage:
     losses: Callable[[Mapping[str, Any], Item, Draw, int], tuple[Losses, Losses]]
     picture: Callable[[], torch.Tensor] | None = None
     picture_every: int = 0
+    keep_every: int = 0
 
 
 def run_stage(course: Course, stage: Stage) -> None:
@@ -191,6 +193,7 @@ class _Run:
                 history.add(step, self.step(step, batches))
                 course.ledger.work(steps=1, volumes=settings.batch_size)
                 self.draw_picture(step, history)
+                self.keep(step + 1)
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == steps.stop:
                     history.flush()
                     self.save(step + 1)
@@ -289,6 +292,16 @@ class _Run:
         if due and stage.picture is not None and self.engine.is_main_process:
             with torch.no_grad():
                 history.picture(step, "sample", stage.picture().float().cpu())
+
+    def keep(self, done: int) -> None:
+        """Keep a whole generator as it is after ``done`` steps, with the averaged weights."""
+        due = self.stage.keep_every and done % self.stage.keep_every == 0
+        if due and self.course.keep is not None and self.engine.is_main_process:
+            with ExitStack() as stack:
+                for trainee in self.stage.trainees.values():
+                    if trainee.ema is not None:
+                        stack.enter_context(trainee.ema.applied(trainee.network))
+                self.course.keep(self.stage.name, done)
 
     def finish(self) -> None:
         """Leave the averaged weights in the networks, ready to use."""

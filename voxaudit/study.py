@@ -1,0 +1,160 @@
+"""What makes a generator copy its patients? The small LDM, trained in several ways and audited.
+
+After Dar et al. 2024 (arXiv:2402.01054): longer training raises copying; augmentation and more
+patients lower it. Here on phantoms, so that it runs in minutes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from audit.cohort import Cohort
+
+SMALL: Mapping[str, Any] = {
+    "model": {"unet": {"channels": [16, 32], "num_head_channels": 16}},
+    "stage1": {"steps": 180},
+    "denoiser": {"steps": 1200, "batch_size": 4, "keep_every": 300},
+    "tensorboard": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One way to train.
+
+    Attributes:
+        name: Of its folder.
+        patients: Patients to train on: the first of the study's cohort.
+        views: Volumes of each patient: itself, then mirrored and turned versions; 1 for none.
+    """
+
+    name: str
+    patients: int
+    views: int = 1
+
+
+SETTINGS = (
+    Setting(name="few patients", patients=8),
+    Setting(name="augmentation", patients=8, views=8),
+    Setting(name="more patients", patients=64),
+)
+
+
+def study(
+    work: Path,
+    *,
+    settings: Sequence[Setting] = SETTINGS,
+    recipe: Mapping[str, Any] = SMALL,
+    samples: int = 32,
+    held_out: int = 64,
+    seed: int = 0,
+) -> "pd.DataFrame":
+    """Train and audit each setting over its training; a repeated call resumes.
+
+    The copy encoder learns from the patients of the largest setting and serves all: a handful of
+    patients would not teach one.
+
+    Args:
+        work: Where everything is written.
+        settings: Ways to train.
+        recipe: Changes to ``ldm-tiny``; keeps generators by ``keep_every``.
+        samples: Volumes of each moment.
+        held_out: Patients that no setting sees.
+        seed: Of phantoms, training, sampling and audit.
+
+    Returns:
+        Rows of every ``curve.csv``, and of the membership attacks on the finished generator, with
+        their ``setting``.
+    """
+    import pandas as pd
+
+    from audit.phantoms import thorax_cohort
+
+    everyone = thorax_cohort(max(s.patients for s in settings), seed=2 * seed)
+    holdout = thorax_cohort(held_out, role="holdout", seed=2 * seed + 1)
+    shared = {
+        "holdout": holdout,
+        "seed": seed,
+        "weights": {"ssl3d": _copy_encoder(everyone, holdout, work / "encoder", seed)},
+        "extractors": ("ssl3d",),
+    }
+    tables = []
+    for setting in settings:
+        train = everyone.subset(range(setting.patients))
+        table = _one(setting, train, work / setting.name, recipe, samples, shared)
+        tables.append(table.assign(setting=setting.name))
+    return pd.concat(tables, ignore_index=True)
+
+
+def augmented(cohort: "Cohort", views: int, *, seed: int = 0) -> "Cohort":
+    """Each case with further views of it, of the same subject: mirrored and turned by up to 10°."""
+    import numpy as np
+    import torch
+
+    from audit.cohort import cohort_of
+    from generators.recipe import Data
+    from generators.training.augment import augment
+
+    how = Data(rotate_degrees=10, rotate_probability=1.0, flip_axis="x", flip_probability=0.5)
+    cases = []
+    for index, case in enumerate(cohort):
+        cases.append(case)
+        for view in range(1, views):
+            rng = np.random.default_rng([seed, index, view])
+            array = augment(torch.from_numpy(case.image.array), how, rng).numpy()
+            image = replace(case.image, array=array)
+            cases.append(replace(case, id=f"{case.id}-{view}", image=image, labels=None))
+    return cohort_of("train", cases)
+
+
+def _one(
+    setting: Setting,
+    train: "Cohort",
+    folder: Path,
+    recipe: Mapping[str, Any],
+    samples: int,
+    shared: Mapping[str, Any],
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    import audit
+    from audit.over_training import score_moments
+    from generators.choose import choose
+    from generators.kept import kept_generators
+    from generators.library import load
+    from generators.sampling import sample_to_folder
+
+    seed = shared["seed"]
+    generator = choose("ldm", preset="ldm-tiny", params=dict(recipe))
+    generator.fit(augmented(train, setting.views, seed=seed), folder=folder / "model", seed=seed)
+    for place in kept_generators(folder / "model"):
+        sample_to_folder(load(place), samples, folder / "samples" / place.name, seed=seed)
+    curve = pd.read_csv(
+        score_moments(folder / "samples", out=folder / "run", train=train, **shared)
+    )
+    attack = audit.score(
+        train=train,
+        synthetic=folder / "samples" / curve.checkpoint.iloc[-1],
+        generator=generator,
+        only=("memorization.membership",),
+        out=folder / "attack",
+        **shared,
+    )
+    found = attack.to_frame().assign(step=curve.step.max())
+    return pd.concat([curve, found[list({*curve.columns} & {*found.columns})]])
+
+
+def _copy_encoder(train: "Cohort", holdout: "Cohort", folder: Path, seed: int) -> Path:
+    """Weights of a copy encoder that is trained once, in a store of its own."""
+    from audit.cache import Cache
+    from audit.scoring import build_comparison
+
+    cache = Cache(folder)
+    build_comparison(train=train, holdout=holdout, synthetic=train, seed=seed, cache=cache).encoder(
+        "ssl3d"
+    )
+    return next(folder.rglob("*.safetensors"))
