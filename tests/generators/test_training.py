@@ -13,17 +13,22 @@ from audit.cohort import Cohort, cohort_of
 from audit.errors import BadInput, RunBroken
 from audit.ledger import Ledger
 from audit.phantoms import heart_cohort, thorax_cohort
+from generators.checkpoint import read_checkpoint
 from generators.latent_generator import LatentGenerator
 from generators.models.ldm import LDM
 from generators.models.medlord import MedLoRD
 from generators.recipe import Denoiser, Optimization
 from generators.seeds import Draw, derive_seed
+from generators.training import denoiser as denoiser_module
 from generators.training.augment import augment
 from generators.training.batches import Plan
 from generators.training.denoiser import drop_channels
 from generators.training.ema import Ema
 from generators.training.history import read_lines
+from generators.training.loop import AUTOCAST
 from generators.training.rates import rate_factor
+
+TABLE = "embedding_table.weight"
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +99,93 @@ def test_accumulation_gives_the_loss_curve_of_whole_batches(cohort: Cohort, tmp_
     assert two == pytest.approx(one, rel=1e-4)
 
 
-def test_autocast_trains_in_bfloat16(cohort: Cohort, tmp_path: Path) -> None:
-    recipe = micro_recipe("ldm", denoiser={"precision": "bf16"})
-    LDM(recipe).fit(cohort, folder=tmp_path, cpu=True)
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_autocast_computes_in_its_precision_and_scales_for_fp16(
+    precision: str, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[torch.dtype] = set()
+    whole = denoiser_module.Denoise.forward
+
+    def watch(self: Any, *arguments: Any) -> torch.Tensor:
+        made = whole(self, *arguments)
+        seen.add(made.dtype)
+        return made
+
+    monkeypatch.setattr(denoiser_module.Denoise, "forward", watch)
+    before = LDM(micro_recipe("ldm"))
+    before.build(cohort)
+    recipe = micro_recipe("ldm", denoiser={"precision": precision, "checkpoint_every": 1})
+    generator = LDM(recipe)
+    generator.fit(cohort, folder=tmp_path, cpu=True)
+    assert seen == {AUTOCAST[precision]}
     assert np.isfinite(losses(tmp_path, "denoiser", "denoiser")).all()
+    assert _copy(generator.model.denoiser) != _copy(before.model.denoiser)  # type: ignore[union-attr]
+    state = read_checkpoint(tmp_path / "denoiser" / "last.ckpt")["scaler"]
+    assert ("scale" in state) == (precision == "fp16")
+
+
+def test_fp16_skips_a_step_that_overflows_and_lowers_its_scale(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    recipe = micro_recipe("ldm", denoiser={"precision": "fp16", "checkpoint_every": 1})
+    generator = LDM(recipe)
+    file, seen = tmp_path / "denoiser" / "last.ckpt", []
+
+    def spoil(stage: str, step: int) -> None:
+        if stage == "denoiser":
+            seen.append((read_checkpoint(file)["scaler"]["scale"], _copy(generator.model.denoiser)))
+        if (stage, step) == ("denoiser", 0):  # the next gradient leaves the range of fp16
+            parameter = next(iter(generator.model.denoiser.parameters()))
+            parameter.register_hook(lambda gradient: gradient * float("inf"))
+
+    generator.fit(cohort, folder=tmp_path, cpu=True, on_step=spoil)
+    assert seen[1][0] == seen[0][0] / 2
+    assert seen[1][1] == seen[0][1]
+
+
+def test_tensorboard_gets_every_loss_and_the_sample_pictures(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = micro_recipe("ldm", tensorboard=True, denoiser={"steps": 4, "picture_every": 2})
+    LDM(recipe).fit(cohort, folder=tmp_path, cpu=True)
+    for stage, name in (("stage1", "l1"), ("denoiser", "denoiser"), ("denoiser", "gradient_norm")):
+        events = EventAccumulator(str(tmp_path / stage / "tensorboard"))
+        events.Reload()
+        shown = events.Scalars(name)
+        assert [e.value for e in shown] == pytest.approx(losses(tmp_path, stage, name))
+        assert [e.step for e in shown] == list(range(len(shown)))
+    pictures = events.Images("sample")
+    assert [(p.step, p.width, p.height) for p in pictures] == [(1, 32, 32), (3, 32, 32)]
+
+
+def test_classes_are_learned_dropped_and_followed(cohort: Cohort, tmp_path: Path) -> None:
+    from generators.models.voldit import VolDiT
+
+    grouped = [replace(case, group="ab"[i % 2]) for i, case in enumerate(cohort)]
+    recipe = micro_recipe(
+        "voldit",
+        data={"class_labels": True},
+        model={"denoiser": {"class_dropout_prob": 0.5}},
+        denoiser={"steps": 8, "learning_rate": 0.005},
+        adapter=None,
+    )
+    generator = VolDiT(recipe)
+    start: dict[str, torch.Tensor] = {}
+
+    def remember(stage: str, step: int) -> None:
+        if (stage, step) == ("denoiser", 0):
+            start["table"] = generator.model.denoiser.y_embedder.state_dict()[TABLE].clone()
+
+    generator.fit(cohort_of("train", grouped), folder=tmp_path, cpu=True, on_step=remember)
+    moved = (generator.model.denoiser.y_embedder.state_dict()[TABLE] != start["table"]).any(dim=1)
+    assert moved.tolist() == [True, True, True]  # both classes, and the one that stands for none
+    made = {
+        scale: list(VolDiT.load(tmp_path).sample(2, seed=0, guidance=scale)) for scale in (1, 3)
+    }
+    assert [case.group for case in made[1]] == ["a", "b"]
+    assert not np.array_equal(made[1][0].image.array, made[3][0].image.array)
 
 
 def test_gradient_checkpointing_changes_no_loss(cohort: Cohort, tmp_path: Path) -> None:
