@@ -21,6 +21,7 @@ from audit.errors import BadInput, NotComputable, RunBroken
 from audit.extractor import EXTRACTORS, Workshop
 from audit.ledger import Ledger
 from audit.metric import METRICS, Measurement, Metric, Outcome, missing_needs
+from audit.multiplicity import with_adjusted_p_values
 from audit.networks.autoencoder_views import autoencoder_of
 from audit.preprocessing import fit_preprocessing
 from audit.progress import say
@@ -275,6 +276,9 @@ _DEFINING = {
     "tolerance_mm",
     "definition",
     "segmenter",
+    "components",
+    "host",
+    "voxels",
 }
 
 
@@ -310,6 +314,7 @@ def _measure_all(
     result = result.model_copy(
         update={
             "status": "failed" if broken else "ok",
+            "findings": with_adjusted_p_values(findings),
             "ledger": comparison.ledger_records(),
         }
     )

@@ -8,14 +8,22 @@ from audit.errors import NotComputable
 from audit.statistics.frechet import frechet_in_pool
 from audit.statistics.inference import (
     Inference,
-    effective_clopper_pearson,
+    estimated,
     infer,
-    jackknife,
     one_by_one,
     verdict,
 )
-from audit.statistics.manifold import manifold_in_pool
-from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets, mmd2_se_in_pool
+from audit.statistics.intervals import (
+    METHODS,
+    NULL_TAIL,
+    StandardError,
+    effective_clopper_pearson,
+    effective_garwood,
+    score_interval,
+    students,
+    students_on_log,
+)
+from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets
 from audit.statistics.pool import Pool, pool_of
 from audit.statistics.scalar import transport
 from audit.statistics.two_sample import (
@@ -44,46 +52,60 @@ def kernel_statistic(pool, a, b):
     return mmd2_of_sets(pool, gaussian_kernel, a, b)
 
 
-def test_frechet_interval_covers_the_expectation_at_this_n() -> None:
-    values, errors = [], []
-    for seed in range(300):
-        pool = draw(seed, n=40, d=8, shift=0.5, scale=1.2)
-        values.append(FRECHET(pool, [pool.holdout], [pool.synthetic])[0])
-        errors.append(jackknife(FRECHET, pool, pool.holdout, pool.synthetic).error)
-    half = t.ppf(0.975, 19) * np.array(errors)
-    assert 0.92 <= np.mean(np.abs(np.array(values) - np.mean(values)) <= half) <= 0.98
-
-
-@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.4, 1.1)])
-def test_kernel_interval_covers_its_truth(shift: float, scale: float) -> None:
-    values, errors = [], []
-    for seed in range(400):
-        pool = draw(seed, n=40, d=8, shift=shift, scale=scale)
-        values.append(kernel_statistic(pool, [pool.holdout], [pool.synthetic])[0])
-        errors.append(mmd2_se_in_pool(pool, gaussian_kernel, pool.holdout, pool.synthetic).error)
-    truth = 0.0 if shift == 0 else np.mean(values)
-    half = t.ppf(0.975, 39) * np.array(errors)
-    assert 0.92 <= np.mean(np.abs(np.array(values) - truth) <= half) <= 0.98
-
-
-def test_rate_interval_covers_the_expected_rate() -> None:
-    precision = one_by_one(lambda pool, a, b: manifold_in_pool(pool, a, b).precision)
-    values, inside = [], []
-    for seed in range(200):
-        pool = draw(seed, n=40, d=4, shift=0.6, scale=1.3)
-        value = precision(pool, [pool.holdout], [pool.synthetic])[0]
-        error = jackknife(precision, pool, pool.holdout, pool.synthetic).error
-        values.append(value)
-        inside.append(effective_clopper_pearson(value, error, 40))
-    mean = np.mean(values)
-    assert np.mean([low <= mean <= high for low, high in inside]) >= 0.92
+def scatter(error: float, **more: float) -> StandardError:
+    return StandardError(error=error, freedom=19, method="given", **more)
 
 
 def test_rate_interval_is_open_where_every_case_agrees() -> None:
-    low, high = effective_clopper_pearson(1.0, 0.0, 20)
+    low, high = effective_clopper_pearson(1.0, scatter(0.0), 20)
     assert high == 1.0
     assert low == pytest.approx(0.8316, abs=1e-3)
-    assert effective_clopper_pearson(0.0, 0.0, 20)[0] == 0.0
+    assert effective_clopper_pearson(0.0, scatter(0.0), 20)[0] == 0.0
+
+
+def test_count_interval_is_open_where_nothing_was_counted() -> None:
+    """Garwood's exact upper end of 0 events is 3.689; 10 events have [4.795, 18.39]."""
+    assert effective_garwood(0.0, scatter(0.0), 20) == (0.0, pytest.approx(3.6889 / 20, rel=1e-4))
+    # A Poisson count of 10 in an exposure of 10 has variance 1 / 10.
+    low, high = effective_garwood(1.0, scatter(np.sqrt(0.1)), 20)
+    assert (low, high) == (pytest.approx(0.4795, rel=1e-3), pytest.approx(1.839, rel=1e-3))
+
+
+def test_log_interval_is_a_factor_either_way() -> None:
+    low, high = students_on_log(2.0, scatter(0.5), 20)
+    assert low * high == pytest.approx(4.0)
+    assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * 0.25))
+
+
+@pytest.mark.parametrize("value", [-0.5, 0.0, 0.3, 9.0])
+def test_score_interval_ends_where_the_value_is_t_standard_deviations_away(value: float) -> None:
+    given = scatter(1.0, null_error=0.4, slope=0.5)
+    low, high = score_interval(value, given, 20)
+    q = t.ppf(0.975, 19)
+    assert high - value == pytest.approx(q * np.sqrt(0.16 + 0.5 * high))
+    skew = NULL_TAIL if low > 0 else 1.0
+    assert value - low == pytest.approx(q * np.sqrt((0.4 * skew) ** 2 + 0.5 * max(low, 0.0)))
+
+
+def test_score_interval_of_a_value_far_below_zero_stays_finite_and_ordered() -> None:
+    low, high = score_interval(-3.0, scatter(1.0, null_error=0.4, slope=50.0), 20)
+    assert low < -3.0 < high < 0
+
+
+@pytest.mark.parametrize("interval", [students, students_on_log, score_interval])
+def test_no_scatter_gives_no_interval_rather_than_one_of_no_width(interval) -> None:
+    rows = np.ones((10, 2))
+    pool = pool_of(train=rows, holdout=rows, synthetic=rows + 1)
+    found = estimated(
+        one_by_one(lambda p, a, b: frechet_in_pool(p, a, b).value), pool, interval=interval
+    )
+    assert found.value == pytest.approx(2.0)
+    assert found.low is found.high is None
+    assert "every subsample gives the same value" in found.method
+
+
+def test_every_interval_has_a_name() -> None:
+    assert len(set(METHODS.values())) == len(METHODS) == 5
 
 
 @pytest.mark.parametrize("statistic", [FRECHET, kernel_statistic])
@@ -170,8 +192,8 @@ def test_no_floor_without_twice_n_real_subjects() -> None:
         split_half_floor(wasserstein_1, np.arange(15.0), n=10, rng=rng)
 
 
-def test_interval_never_leaves_the_possible_values() -> None:
-    assert whole(draw(5), least=0.0).estimate.low >= 0.0
+def test_interval_of_a_distance_stays_above_zero() -> None:
+    assert whole(draw(5), interval=students_on_log).estimate.low > 0.0
 
 
 def test_split_half_floor_keeps_subjects_on_one_side() -> None:

@@ -10,6 +10,7 @@ from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.metric import Measurement, Outcome
 from audit.statistics.inference import Inference, infer, one_by_one, refuse_few_subjects
+from audit.statistics.intervals import students_on_log
 from audit.statistics.pool import FloatArray, IntArray, Pool, pool_of
 from audit.statistics.scalar import transport
 from audit.statistics.two_sample import one_per_subject
@@ -217,7 +218,7 @@ def measured_scalar(
         NotComputable: Fewer than 4 subjects a side.
     """
     pool = pool_of_rows(comparison, rows)
-    found = infer(one_by_one(transport), pool, rng=rng, permutations=499, least=0.0)
+    found = infer(one_by_one(transport), pool, rng=rng, permutations=499, interval=students_on_log)
     real, synthetic = (pool.rows[p, 0] + pool.center[0] for p in (pool.holdout, pool.synthetic))
     base = measured(
         comparison,

@@ -3,9 +3,10 @@
 One row is one subject, and both sides have the same n. Nothing here draws with replacement: a
 duplicate pairs with itself and biases distances and nearest neighbors upward.
 
-- Interval: Student's t about the value with a delete-a-block jackknife over pairs of subjects (one
-  of each side), or a closed-form standard error where the statistic has one. It is for the
-  expectation *at this n*, whose bias the floor shows.
+- Interval: by the method for the kind of number (``audit.statistics.intervals``), with the scatter
+  from a delete-a-block jackknife over pairs of subjects (one of each side), or a closed-form
+  standard error where the statistic has one. It is for the expectation *at this n*, whose bias the
+  floor shows.
 - Floor: the statistic between two disjoint real cohorts of the same n, over random splits of
   train and hold-out.
 - p-value: hold-out and synthetic labels permuted.
@@ -21,6 +22,7 @@ import numpy as np
 
 from audit.errors import NotComputable
 from audit.estimate import Estimate
+from audit.statistics.intervals import METHODS, Interval, StandardError, Unscattered, students
 from audit.statistics.pool import FloatArray, IntArray, Pool
 from audit.statistics.two_sample import Floor, PermutationTest, floor_of, test_from_null
 
@@ -55,21 +57,6 @@ class Inference:
     null: FloatArray = field(repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StandardError:
-    """How far a value would scatter over cohorts of the same n.
-
-    Attributes:
-        error: Standard error, in the value's unit.
-        freedom: Degrees of freedom behind it.
-        method: How it was made.
-    """
-
-    error: float
-    freedom: int
-    method: str
-
-
 def one_by_one(statistic: Callable[[Pool, IntArray, IntArray], float]) -> Statistic:
     """Lift a statistic of one pair of row sets to many."""
 
@@ -88,8 +75,7 @@ def infer(
     permutations: int = 999,
     splits: int = 100,
     standard_error: Callable[[Pool, IntArray, IntArray], StandardError] | None = None,
-    rate: bool = False,
-    least: float = -np.inf,
+    interval: Interval = students,
     power: bool = True,
 ) -> Inference:
     """Value of ``statistic(hold-out, synthetic)`` with interval, floor, null and power.
@@ -102,8 +88,7 @@ def infer(
         permutations: Relabelings for the p-value.
         splits: Real-versus-real splits.
         standard_error: Of the value; the jackknife where not given.
-        rate: A share in [0, 1]: Clopper-Pearson at the effective n in place of Student's t.
-        least: Least value possible; the interval ends there.
+        interval: Method for this kind of number.
         power: Whether the statistic responds to a shift of the pool's rows.
 
     Raises:
@@ -114,16 +99,10 @@ def infer(
     if len(real) != n:
         raise ValueError(f"unequal n: {len(real)} and {n}")
     refuse_few_subjects(n)
-    value = float(statistic(pool, [real], [synthetic])[0])
-    scatter = (
-        standard_error(pool, real, synthetic)
-        if standard_error
-        else jackknife(statistic, pool, real, synthetic)
-    )
-    estimate = _estimate(value, scatter, n, rate=rate, least=least)
+    estimate = estimated(statistic, pool, interval=interval, standard_error=standard_error)
     null = _permuted(statistic, pool, permutations, rng)
     floor = _floor(statistic, pool, n, splits, rng)
-    test = _one_sided(value, null, worse)
+    test = _one_sided(estimate.value, null, worse)
     shift = smallest_shift_sd(statistic, pool, floor, worse, rng) if floor and power else None
     return Inference(
         estimate=estimate,
@@ -161,19 +140,33 @@ def refuse_few_subjects(n: int) -> None:
         )
 
 
-def _estimate(
-    value: float, scatter: StandardError, n: int, *, rate: bool, least: float
+def estimated(
+    statistic: Statistic,
+    pool: Pool,
+    *,
+    interval: Interval,
+    standard_error: Callable[[Pool, IntArray, IntArray], StandardError] | None = None,
 ) -> Estimate:
-    if rate:
-        low, high = effective_clopper_pearson(value, scatter.error, n)
-    else:
-        low, high = students_interval(value, scatter.error, scatter.freedom)
+    """Value and interval of ``statistic(hold-out, synthetic)``; arguments as in ``infer``."""
+    real, synthetic = pool.holdout, pool.synthetic
+    value = float(statistic(pool, [real], [synthetic])[0])
+    scatter = (
+        standard_error(pool, real, synthetic)
+        if standard_error
+        else jackknife(statistic, pool, real, synthetic)
+    )
+    n = len(synthetic)
+    try:
+        low, high = interval(value, scatter, n)
+    except Unscattered:
+        method = "none: every subsample gives the same value"
+        return Estimate(value=value, low=None, high=None, n=n, method=method)
     return Estimate(
         value=value,
-        low=min(max(low, least), value),
+        low=min(low, value),
         high=max(high, value),
         n=n,
-        method=scatter.method + (", Clopper-Pearson at the effective n" if rate else ""),
+        method=f"{METHODS[interval]}; {scatter.method}",
     )
 
 
@@ -189,6 +182,8 @@ def jackknife(statistic: Statistic, pool: Pool, a: IntArray, b: IntArray) -> Sta
     blocks = min(n, JACKKNIFE_BLOCKS)
     gone = [np.arange(k, n, blocks) for k in range(blocks)]
     left = statistic(pool, [np.delete(a, g) for g in gone], [np.delete(b, g) for g in gone])
+    if np.ptp(left) <= 1e-12 * float(np.abs(left).max()):
+        left = np.zeros(blocks)  # nothing but rounding
     variance = (blocks - 1) / blocks * float(((left - left.mean()) ** 2).sum())
     return StandardError(
         error=float(np.sqrt(variance)),
@@ -282,30 +277,3 @@ def _one_sided(value: float, null: FloatArray, worse: str) -> PermutationTest:
         null_sd=flipped.null_sd,
         permutations=flipped.permutations,
     )
-
-
-def students_interval(value: float, error: float, freedom: int) -> tuple[float, float]:
-    """95 % interval of Student's t about a value."""
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, freedom)) * error
-    return value - half, value + half
-
-
-def effective_clopper_pearson(value: float, error: float, subjects: int) -> tuple[float, float]:
-    """Interval of a rate: Clopper-Pearson at the n that a jackknife standard error implies.
-
-    At 0 and 1, where the jackknife is blind, the n of the subjects stands.
-
-    References:
-        Korn and Graubard 1998, Survey Methodology 24, 193-201.
-    """
-    from scipy.stats import beta
-
-    n = float(subjects)
-    if 0 < value < 1 and error > 0:
-        n = min(max(value * (1 - value) / error**2, 2.0), 1e9)
-    hits = value * n
-    low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
-    return low, high

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.errors import NotComputable
-from audit.statistics.inference import StandardError
+from audit.statistics.intervals import StandardError
 from audit.statistics.pool import FloatArray, IntArray, Pool
 
 Kernel = Callable[[Pool, IntArray, IntArray], FloatArray]
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+SHRINKAGE = 4.0  # null errors that the slope of a typical difference weighs
 
 
 def cubic_kernel(pool: Pool, a: IntArray, b: IntArray) -> FloatArray:
@@ -145,6 +146,42 @@ def mmd2_standard_error(
     References:
         Hoeffding 1948; Sutherland and Deka 2019, arXiv:1906.02104.
     """
+    return _total(*_both_orders(kernel_xx, kernel_yy, kernel_xy))
+
+
+def mmd2_se_in_pool(pool: Pool, kernel: Kernel, a: IntArray, b: IntArray) -> StandardError:
+    """``mmd2_standard_error`` of two sets of a pool's rows, and how it falls with the distance.
+
+    The first order is the variance along the difference of the two mean embeddings, so it falls
+    with MMD², and the second is what remains at 0. Their ratio to the value is noise where the
+    value is: it is shrunk to that of a typical difference, with the weight of a few null errors.
+    """
+    values = _kernel_matrix(pool, kernel)
+    blocks = values[np.ix_(a, a)], values[np.ix_(b, b)], values[np.ix_(a, b)]
+    first, second = _both_orders(*blocks)
+    distance = float(mmd2_of_sets(pool, kernel, [a], [b])[0])
+    typical, most = (sum(pair) for pair in zip(*map(_spread, blocks[:2]), strict=True))
+    weight = SHRINKAGE * float(np.sqrt(max(second, 0.0)))
+    total = max(distance, 0.0) + weight
+    slope = (max(first, 0.0) + typical * weight) / total if total > 0 else 0.0
+    return StandardError(
+        error=_total(first, second),
+        freedom=min(len(a), len(b)) - 1,
+        method="closed-form variance, both orders of the Hoeffding decomposition",
+        null_error=float(np.sqrt(max(second, 0.0))),
+        slope=min(slope, most),
+    )
+
+
+def _total(first: float, second: float) -> float:
+    # The first order is an unbiased difference and may come out below 0 where it vanishes.
+    return float(np.sqrt(max(first + second, second / 2, 0.0)))
+
+
+def _both_orders(
+    kernel_xx: FloatArray, kernel_yy: FloatArray, kernel_xy: FloatArray
+) -> tuple[float, float]:
+    """Variance of unbiased MMD² of first and of second order."""
     n, m = kernel_xy.shape
     across = _double_centered_square(kernel_xy, diagonal=True)
     first, second = 0.0, 4 * across / (n * m)
@@ -156,18 +193,22 @@ def mmd2_standard_error(
         witness = (inner.sum(1) - np.diag(inner)) / (size - 1) - outer.mean(1)
         first += 4 * (float(witness.var(ddof=1)) - within / (size - 1) - across / other) / size
         second += 2 * within / (size * (size - 1))
-    # The first order is an unbiased difference and may come out below 0 where it vanishes.
-    return float(np.sqrt(max(first + second, second / 2, 0.0)))
+    return first, second
 
 
-def mmd2_se_in_pool(pool: Pool, kernel: Kernel, a: IntArray, b: IntArray) -> StandardError:
-    """``mmd2_standard_error`` of two sets of a pool's rows."""
-    values = _kernel_matrix(pool, kernel)
-    return StandardError(
-        error=mmd2_standard_error(values[np.ix_(a, a)], values[np.ix_(b, b)], values[np.ix_(a, b)]),
-        freedom=min(len(a), len(b)) - 1,
-        method="closed-form standard error, both orders of the Hoeffding decomposition",
-    )
+def _spread(kernel: FloatArray) -> tuple[float, float]:
+    """Variance that a unit of MMD² adds in one sample, along a typical and along the worst axis.
+
+    ``4 tr C² / (n tr C)`` and 4 / n times the largest eigenvalue of the covariance C of the
+    embedded rows, whose spectrum is the centered kernel's over n.
+    """
+    n = len(kernel)
+    centered = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
+    trace = float(np.trace(centered))
+    if trace <= 0:
+        return 0.0, 0.0
+    typical = 4 * float((centered**2).sum()) / (trace * n * n)
+    return typical, 4 * float(np.linalg.eigvalsh(centered)[-1]) / (n * n)
 
 
 def _kernel_matrix(pool: Pool, kernel: Kernel) -> FloatArray:

@@ -10,6 +10,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
+from audit.statistics.intervals import students_on_log
 from audit.statistics.pool import IntArray, Pool
 from audit.statistics.vendi import vendi_score
 
@@ -21,7 +22,14 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
 
     def one(extractor: str, own: np.random.Generator) -> Measurement:
         pool = pool_for(comparison, extractor)
-        found = infer(one_by_one(ratio), pool, rng=own, worse="lower", permutations=199, least=0.0)
+        found = infer(
+            one_by_one(ratio),
+            pool,
+            rng=own,
+            worse="lower",
+            permutations=199,
+            interval=students_on_log,
+        )
         raw = pool.rows + pool.center
         scores = {
             f"vendi_{name}": vendi_score(raw[pool.synthetic], order=q) for name, q in ORDERS.items()

@@ -11,6 +11,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_class, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer
+from audit.statistics.intervals import score_interval
 from audit.statistics.mmd import cubic_kernel, mmd2_of_sets, mmd2_se_in_pool
 
 
@@ -23,6 +24,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             pool_for(comparison, extractor, group=group),
             rng=own,
             standard_error=lambda pool, a, b: mmd2_se_in_pool(pool, cubic_kernel, a, b),
+            interval=score_interval,
         )
         params = comparison.features(extractor).params
         return measured(comparison, found, **params, kernel="(xᵀy/d + 1)³", group=group)

@@ -17,7 +17,8 @@ from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.extrapolation import Line, extrapolate_frechet, projected
 from audit.statistics.frechet import frechet_in_pool
-from audit.statistics.inference import StandardError, infer, jackknife, one_by_one
+from audit.statistics.inference import infer, jackknife, one_by_one
+from audit.statistics.intervals import StandardError
 from audit.statistics.pool import IntArray, Pool
 
 
@@ -34,7 +35,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             permutations=99,
             splits=40,
-            standard_error=lambda p, a, b: _error(p, a, b, line),
+            standard_error=lambda p, a, b: fit_error(p, a, b, line),
         )
         base = measured(
             comparison,
@@ -54,7 +55,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     return by_extractor(comparison, rng, one)
 
 
-def _error(pool: Pool, a: IntArray, b: IntArray, line: Line) -> StandardError:
+def fit_error(pool: Pool, a: IntArray, b: IntArray, line: Line) -> StandardError:
     """Subjects and fit: extrapolation keeps the first-order scatter of the distance at full n."""
     whole = jackknife(one_by_one(lambda p, x, y: frechet_in_pool(p, x, y).value), pool, a, b)
     return StandardError(

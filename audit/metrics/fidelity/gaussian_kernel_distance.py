@@ -12,6 +12,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer
+from audit.statistics.intervals import score_interval
 from audit.statistics.mmd import (
     BANDWIDTH_FACTORS,
     gaussian_kernel,
@@ -32,6 +33,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             pool,
             rng=own,
             standard_error=lambda p, a, b: mmd2_se_in_pool(p, gaussian_kernel, a, b),
+            interval=score_interval,
         )
         return measured(
             comparison,

@@ -11,6 +11,7 @@ from audit.features.descriptors import describe
 from audit.masks.pairing import measured, pool_of_rows
 from audit.metric import Measurement, Metric
 from audit.statistics.inference import infer, one_by_one
+from audit.statistics.intervals import students_on_log
 from audit.statistics.scalar import area_between_means
 
 
@@ -24,7 +25,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
         pool_of_rows(comparison, rows),
         rng=rng,
         permutations=499,
-        least=0.0,
+        interval=students_on_log,
     )
     return measured(
         comparison,

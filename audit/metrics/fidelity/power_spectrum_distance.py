@@ -12,6 +12,7 @@ from audit.features.descriptors import AXES, SPECTRUM_BINS, describe
 from audit.masks.pairing import by_variant, measured, pool_of_rows
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
+from audit.statistics.intervals import students_on_log
 from audit.statistics.scalar import rms_between_means
 
 DECIBEL = 10.0
@@ -27,7 +28,9 @@ def _along(comparison: Comparison, axis: str, rng: np.random.Generator) -> Measu
     curves = describe(comparison, f"spectrum_{axis}").as_rows()
     rows = {role: DECIBEL * values for role, values in curves.items()}
     pool = pool_of_rows(comparison, rows)
-    found = infer(one_by_one(rms_between_means), pool, rng=rng, permutations=499, least=0.0)
+    found = infer(
+        one_by_one(rms_between_means), pool, rng=rng, permutations=499, interval=students_on_log
+    )
     base = measured(comparison, found, axis=axis, bins=SPECTRUM_BINS)
     curve = {
         f"log_power_db_{role}": [float(v) for v in (pool.rows[places] + pool.center).mean(axis=0)]

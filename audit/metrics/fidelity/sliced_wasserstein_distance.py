@@ -10,6 +10,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
+from audit.statistics.intervals import students_on_log
 from audit.statistics.sliced import DIRECTIONS, sliced_in_pool
 
 
@@ -22,7 +23,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             pool_for(comparison, extractor),
             rng=own,
             permutations=199,
-            least=0.0,
+            interval=students_on_log,
         )
         params = comparison.features(extractor).params
         return measured(comparison, found, **params, directions=DIRECTIONS, order=1)
