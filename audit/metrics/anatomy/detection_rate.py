@@ -33,7 +33,9 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             findings[name] = unknown[0]
             continue
         table = case_table(rows, f"detected.{name}", "anatomy")
-        findings[name] = replace(_finding(seen, real[name], rows["synthetic"], rng), cases=table)
+        findings[name] = replace(
+            compare_rates(seen, real[name], rows["synthetic"], rng), cases=table
+        )
     told = {
         n: f for n, f in findings.items() if isinstance(f, Measurement) and f.p_value is not None
     }
@@ -44,7 +46,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     if usual and all(isinstance(findings[name], Measurement) for name in usual):
         complete = np.all([_seen(rows["synthetic"], name) for name in usual], axis=0).tolist()
         expected = np.min([np.mean(real[name]) for name in usual])
-        whole = _finding(complete, [], rows["synthetic"], rng)
+        whole = compare_rates(complete, [], rows["synthetic"], rng)
         findings["all"] = replace(whole, reference={"real_vs_real": float(expected)})
     about = {**labels_params(comparison), "test": "Fisher's exact, Holm over structures"}
     return {
@@ -58,9 +60,10 @@ def _seen(rows: Rows, name: str) -> list[bool]:
     return [bool(v) for v in found if not isinstance(v, NotComputable)]
 
 
-def _finding(
+def compare_rates(
     seen: list[bool], real: list[bool], rows: Rows, rng: np.random.Generator
 ) -> Measurement:
+    """Rate with its interval, and Fisher's p against the real cases' where there are any."""
     from scipy.stats import fisher_exact
 
     estimate = rate_by_subject(seen, rows.subjects, rng)
