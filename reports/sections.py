@@ -77,7 +77,7 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
                     "unit": finding.unit,
                     "what": words.label(finding),
                     "interval": words.interval(finding),
-                    "floor": words.floor_text(finding),
+                    "floor": words.floor_text(finding).split("; ")[0],
                 }
             )
     return found

@@ -38,7 +38,7 @@ _SHORT = {
     "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "ssl3d": "ssl3d", "msssim": "MS-SSIM",
     "frechet": "Fréchet", "vs": "vs", "ms": "MS", "ssim": "SSIM",
     "auc": "AUC", "wasserstein": "Wasserstein", "co2": "CO₂", "hu": "HU",
-    "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
+    "mad": "MAD", "ncc": "NCC", "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
     "ml": "(mL)", "mm": "(mm)", "g": "(g)", "percent": "(%)",
 }  # fmt: skip
 

@@ -121,6 +121,6 @@ def _agreement_panel(ax: "Axes", mean: FloatArray, difference: FloatArray) -> No
     ax.axhline(0, color=LINE, linewidth=1)
     for level, style in ((bias, "-"), (bias - 1.96 * sd, "--"), (bias + 1.96 * sd, "--")):
         ax.axhline(level, color=INK if style == "-" else MUTED, linewidth=1, linestyle=style)
-        ax.annotate(f" {number(level)}", (1, level), xycoords=("axes fraction", "data"),
-                    fontsize=7.5, color=MUTED, va="center")  # fmt: skip
+        ax.annotate(number(level), (1, level), xycoords=("axes fraction", "data"), xytext=(3, 0),
+                    textcoords="offset points", fontsize=7.5, color=MUTED, va="center")  # fmt: skip
     ax.plot(mean, difference, linewidth=0, marker="o", markersize=3.5, color=SYNTHETIC, alpha=0.8)

@@ -119,4 +119,4 @@ def _curve(finding: Finding) -> Picture:
 def _short(finding: Finding) -> str:
     """A title that fits a small panel: the variant, where it says what is measured."""
     whole = label(finding)
-    return whole if len(whole) <= 20 else variant_words(finding.variant) or whole
+    return whole if len(whole) <= 22 else variant_words(finding.variant) or whole

@@ -47,8 +47,9 @@ def _bars(phases: list[PhaseRecord]) -> Picture:
         left = [p.duration_s for p in phases]
         ax.barh(names, left, color=TRAIN, height=0.62)
     for i, (end, phase) in enumerate(zip(left, phases, strict=True)):
-        ax.annotate(f" {number(end)}" if metered else f" {number(phase.duration_s)} s", (end, i),
-                    va="center", fontsize=7.5, color=MUTED)  # fmt: skip
+        text = number(end) if metered else f"{number(phase.duration_s)} s"
+        ax.annotate(text, (end, i), xytext=(3, 0), textcoords="offset points", va="center",
+                    fontsize=7.5, color=MUTED)  # fmt: skip
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0, colors=INK)
     ax.margins(x=0.14)

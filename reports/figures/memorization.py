@@ -61,7 +61,8 @@ def _similarities(finding: Finding) -> Picture:
     figure, (ax,) = canvas(height_in=3.2, width_in=10.9)
     curves = [(k, name, c) for k, name, c in CURVES if finding.series.get(k)]
     pooled = np.concatenate([np.asarray(finding.series[k], dtype=float) for k, _, _ in curves])
-    bins = np.linspace(pooled.min(), pooled.max() + 1e-9, 29).tolist()
+    count = int(np.clip(1.6 * np.sqrt(len(pooled)), 10, 40))
+    bins = np.linspace(pooled.min(), pooled.max() + 1e-9, count + 1).tolist()
     for key, name, color in curves:
         values = finding.series[key]
         ax.hist(values, bins=bins, density=True, color=color, alpha=0.18, linewidth=0)

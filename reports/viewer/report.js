@@ -125,7 +125,7 @@
     const script = document.createElement("script");
     script.textContent = await new Response(packed).text();
     document.head.append(script);
-    const made = new window.niivue.Niivue({logLevel: "error", crosshairWidth: 0.4, isRadiologicalConvention: true, show3Dcrosshair: true, backColor: [0, 0, 0, 1]});
+    const made = new window.niivue.Niivue({logLevel: "error", crosshairWidth: 0.4, isRadiologicalConvention: true, show3Dcrosshair: true, multiplanarShowRender: 1, backColor: [0, 0, 0, 1]});
     await made.attachToCanvas(canvas);
     return made;
   }
@@ -133,6 +133,7 @@
   function volumeViewer() {
     const button = document.getElementById("open-niivue"), select = document.getElementById("niivue-case");
     const box = document.getElementById("volume-viewer"), note = document.getElementById("niivue-note");
+    const time = document.getElementById("niivue-time"), frame = document.getElementById("niivue-frame");
     if (!button) return;
     const show = async () => {
       note.textContent = "opening…";
@@ -145,6 +146,10 @@
         viewer.addVolume(await load(`nifti-${select.value}`, {}));
         if (text(`labels-${select.value}`)) viewer.addVolume(await load(`labels-${select.value}`, {colormap: "actc", opacity: 0.35}));
         viewer.setSliceType(viewer.sliceTypeMultiplanar);
+        const frames = viewer.volumes[0].nFrame4D || 1;
+        time.hidden = frames < 2;
+        frame.max = frames - 1;
+        frame.value = 0;
         note.textContent = "open; drag to move the crosshair, scroll to change slice";
         box.dataset.open = "true";
       } catch (error) {
@@ -152,6 +157,7 @@
         note.textContent = `the volume viewer does not run here (${error.message}); the slices above show the same data`;
       }
     };
+    frame.addEventListener("input", () => { for (const volume of viewer.volumes) viewer.setFrame4D(volume.id, +frame.value); });
     button.addEventListener("click", show);
     select.addEventListener("change", () => { if (viewer) show(); });
   }

@@ -174,8 +174,8 @@ def test_bland_altman_keeps_the_sign_and_has_both_units():
     assert drawn.data["difference_percent"] == pytest.approx([-1000 / 95, 2000 / 210, 0.0])
     assert "(mL)" in drawn.svg
     assert "(%)" in drawn.svg
-    table = pd.DataFrame({"id": list("abc"), "role": "synthetic", "adherence.requested_ml.lv": asked,
-                          "adherence.made_ml.lv": got})  # fmt: skip
+    volumes = {"adherence.requested_ml.lv": asked, "adherence.made_ml.lv": got}
+    table = pd.DataFrame({"id": list("abc"), "role": "synthetic", **volumes})
     (found,) = _agreement(Material(result=AuditResult(), cases=table))
     assert found.svg == drawn.svg
 
