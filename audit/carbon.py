@@ -8,18 +8,13 @@ import csv
 import hashlib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from audit.errors import BadInput, NotComputable, did_you_mean
-
-WARM_UP_UNITS = 1
-NONLINEAR = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,73 +175,6 @@ def reproject(grams: float, *, old: Intensity, new: Intensity, pue_ratio: float 
     return grams * new.g_per_kwh / old.g_per_kwh * pue_ratio
 
 
-@dataclass(frozen=True, kw_only=True)
-class Extrapolation:
-    """Energy of a larger run, from a measured part of it.
-
-    Attributes:
-        energy_kwh: Expected energy.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        scale: Units asked for over units measured: always print it.
-        fixed_kwh: Warm-up that is paid once.
-        unit_kwh: Energy of one further unit.
-    """
-
-    energy_kwh: float
-    low: float
-    high: float
-    scale: float
-    fixed_kwh: float
-    unit_kwh: float
-
-
-def extrapolate(
-    unit_kwh: npt.ArrayLike,
-    target_units: int,
-    *,
-    rng: np.random.Generator,
-    warm_up: int = WARM_UP_UNITS,
-    level: float = 0.95,
-    resamples: int = 2000,
-) -> Extrapolation:
-    """Energy of ``target_units`` from the cost of each measured unit (volume, step, call).
-
-    Warm-up units are a fixed cost; the rest is averaged, with a moving-block bootstrap because
-    neighboring units heat the same chip.
-
-    Args:
-        unit_kwh: Energy (n,) of consecutive units.
-        target_units: Units of the run to predict.
-        rng: Source of randomness.
-        warm_up: First units that are not typical.
-        level: Nominal coverage.
-        resamples: Bootstrap draws.
-
-    Raises:
-        NotComputable: Fewer than 8 units after warm-up, or a cost that drifts by more than 5 %
-            from the first to the second half beyond its noise.
-    """
-    costs = np.asarray(unit_kwh, dtype=np.float64)
-    steady = costs[warm_up:]
-    if len(steady) < 8:
-        raise NotComputable(f"{len(steady)} units after warm-up", "at least 8", "Measure longer")
-    _refuse_drift(steady)
-    fixed = float(costs[:warm_up].sum() - warm_up * steady.mean())
-    means = _block_bootstrap_means(steady, rng, resamples)
-    total = fixed + means * target_units
-    low, high = np.quantile(total, [(1 - level) / 2, (1 + level) / 2])
-    value = fixed + float(steady.mean()) * target_units
-    return Extrapolation(
-        energy_kwh=value,
-        low=min(float(low), value),
-        high=max(float(high), value),
-        scale=target_units / len(costs),
-        fixed_kwh=fixed,
-        unit_kwh=float(steady.mean()),
-    )
-
-
 def break_even_volumes(training_kwh: float, per_volume_kwh: float) -> float:
     """How many samples cost as much energy as the training did.
 
@@ -258,25 +186,12 @@ def break_even_volumes(training_kwh: float, per_volume_kwh: float) -> float:
     return training_kwh / per_volume_kwh
 
 
-def scenario_kwh(per_volume_kwh: float, *, volumes: int, changes: Mapping[str, float]) -> float:
-    """Energy of sampling when denoiser calls, FLOPs per call or repeats change.
-
-    Args:
-        per_volume_kwh: Measured energy per volume.
-        volumes: How many volumes.
-        changes: Ratios to what was measured, multiplied: ``steps`` (denoiser calls),
-            ``flops`` (per call: model and image size together), ``repeats``. The number of
-            devices changes the time, not the energy, as long as each stays as busy.
-    """
-    return per_volume_kwh * volumes * float(np.prod(list(changes.values()) or [1.0]))
-
-
 def _row(row: Mapping[str, str | None], line: int, name: str, digest: str) -> Intensity:
     try:
         value = float(row["g_per_kwh"] or "")
     except ValueError:
         value = float("nan")
-    if not value > 0 or not np.isfinite(value):
+    if not value > 0 or not math.isfinite(value):
         raise BadInput(
             f"{name}, line {line}: g_per_kwh is '{row['g_per_kwh']}'", "a positive number"
         )
@@ -291,26 +206,3 @@ def _row(row: Mapping[str, str | None], line: int, name: str, digest: str) -> In
         source=row.get("source") or name,
         sha256=digest,
     )
-
-
-def _refuse_drift(steady: npt.NDArray[np.float64]) -> None:
-    first, second = np.array_split(steady, 2)
-    change = second.mean() / first.mean() - 1 if first.mean() > 0 else 0.0
-    error = np.hypot(first.std(ddof=1) / len(first) ** 0.5, second.std(ddof=1) / len(second) ** 0.5)
-    if abs(change) > NONLINEAR and abs(second.mean() - first.mean()) > 4 * error:
-        raise NotComputable(
-            f"the cost of a unit drifts by {change:+.0%} from the first half to the second",
-            "at most 5 %",
-            "Measure longer, after the machine has warmed up",
-        )
-
-
-def _block_bootstrap_means(
-    values: npt.NDArray[np.float64], rng: np.random.Generator, resamples: int
-) -> npt.NDArray[np.float64]:
-    n = len(values)
-    block = max(1, round(n ** (1 / 3)))
-    starts = rng.integers(0, n - block + 1, size=(resamples, -(-n // block)))
-    rows = (starts[:, :, None] + np.arange(block)).reshape(resamples, -1)[:, :n]
-    means: npt.NDArray[np.float64] = values[rows].mean(axis=1)
-    return means

@@ -15,6 +15,7 @@ from typing import Any
 from audit.baseline import Baseline
 from audit.errors import BadInput, did_you_mean
 from audit.gates.change import judge_change
+from audit.gates.energy import is_energy, no_measurement, with_cost_gates
 from audit.gates.gates_file import PACKAGED_GATES, Gate, GatesFile, Ignore, matches
 from audit.result import AuditResult, Finding, Verdict, write_result, write_text
 
@@ -61,7 +62,7 @@ def judge(
     allow_no_decision: bool = False,
     today: date | None = None,
 ) -> Decision:
-    """Judge a result against every gate.
+    """Judge a result against every gate, and its cost against a baseline that holds cost.
 
     Args:
         result: What was measured.
@@ -77,7 +78,7 @@ def judge(
     """
     today = today or datetime.now(UTC).date()
     verdicts: list[Verdict] = []
-    for gate in gates.gates:
+    for gate in with_cost_gates(gates, baseline):
         for finding, name in _selected(gate, result):
             verdict = _judge_one(gate, gates, finding, name, baseline, replicates)
             verdicts.append(_ignored(verdict, gates.ignore, today))
@@ -187,9 +188,7 @@ def _judge_one(
         return Verdict(**shared, verdict="FAILED" if fails else "UNDERPOWERED", message=message)
     shared |= {"value": finding.value, "low": finding.low, "high": finding.high}
     shared["threshold"] = gate.max if gate.max is not None else gate.min
-    meter = finding.params.get("meter", "counter")
-    if meter != "counter":
-        why = f"the energy comes from a {meter} meter, not from counters: it is not a measurement"
+    if is_energy(finding) and (why := no_measurement(finding)):
         return _underpowered(gate, gates, shared, why)
     least = gates.setting(gate, "min_n")
     if finding.n < least:

@@ -2,69 +2,36 @@
 
 Phases are re-entrant (sampling and decoding interleave) and exclusive: entering an inner phase
 pauses the outer one. Everything between phases is booked to ``unattributed``. In a run folder the
-ledger is an append-only ``ledger.jsonl`` of increments, written at every boundary of an outermost
-phase and at every heartbeat: a kill loses one heartbeat at most, and a resumed run adds up.
+ledger is an append-only ``ledger.jsonl`` of increments (``audit.ledger_lines``), written at every
+boundary of a phase and at every heartbeat: a kill loses one heartbeat at most, and a resumed run
+adds up.
 """
 
+import copy
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from audit.energy_sources import COMPONENTS, EnergySource
 from audit.energy_sources.none import NoSource
 from audit.errors import AuditError
+from audit.host import host_key
+from audit.ledger_lines import J_PER_KWH, Line, Total, file_of_rank, fold, read_lines, read_others
+from audit.memory_peaks import peaks_since_last_look
 from audit.result import PhaseRecord
+
+__all__ = ["J_PER_KWH", "BudgetReached", "Ledger", "open_ledger", "read_lines"]
 
 UNATTRIBUTED = "unattributed"
 HEARTBEAT_S = 30.0
-J_PER_KWH = 3.6e6
 
 
 class BudgetReached(AuditError):
     """The run stopped cleanly because its energy budget is spent."""
-
-
-@dataclass
-class _Total:
-    """Running sums of one phase."""
-
-    duration_s: float = 0.0
-    energy_j: dict[str, float | None] = field(default_factory=dict)
-    method: dict[str, str] = field(default_factory=dict)
-    work: dict[str, float] = field(default_factory=dict)
-    peak_memory_bytes: dict[str, int | None] = field(default_factory=dict)
-    attempts: set[str] = field(default_factory=set)
-
-    def add(self, line: dict[str, Any]) -> None:
-        self.duration_s += line["duration_s"]
-        for component, joules in line["energy_j"].items():
-            known = self.energy_j.get(component, 0.0)
-            self.energy_j[component] = None if joules is None or known is None else known + joules
-        self.method.update(line["method"])
-        for name, amount in line["work"].items():
-            self.work[name] = self.work.get(name, 0.0) + amount
-        for place, peak in line["peak_memory_bytes"].items():
-            known_peak = self.peak_memory_bytes.get(place)
-            peaks = [p for p in (peak, known_peak) if p is not None]
-            self.peak_memory_bytes[place] = max(peaks) if peaks else None
-        self.attempts.add(line["attempt"])
-
-    def record(self, phase: str) -> PhaseRecord:
-        return PhaseRecord(
-            phase=phase,
-            duration_s=self.duration_s,
-            energy_kwh={c: None if j is None else j / J_PER_KWH for c, j in self.energy_j.items()},
-            method=self.method,
-            work=self.work,
-            peak_memory_bytes=self.peak_memory_bytes,
-            attempts=len(self.attempts),
-        )
 
 
 class Ledger:
@@ -75,6 +42,7 @@ class Ledger:
     Attributes:
         source: Where joules come from.
         budget_kwh: ``check_budget`` raises once this much is spent over all attempts; None: never.
+        rank: Of this process; every process but the first books work and no time.
     """
 
     def __init__(
@@ -84,20 +52,20 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
         synchronize: Callable[[], None] = lambda: None,
         file: Path | None = None,
-        lead: bool = True,
+        rank: int = 0,
         budget_kwh: float | None = None,
     ) -> None:
         self.source: EnergySource = source or NoSource()
         self.budget_kwh = budget_kwh
+        self.rank = rank
         self._clock, self._synchronize = clock, synchronize
-        self._file, self._lead = file, lead
+        self._file = file
+        self._metered = not isinstance(self.source, NoSource)
         self._attempt = f"{os.getpid()}-{time.time_ns()}"
         self._lock = threading.RLock()
         self._open: list[str] = []
         self._work: dict[str, float] = {}
-        self._totals: dict[str, _Total] = {}
-        for line in read_lines(file):
-            self._totals.setdefault(line["phase"], _Total()).add(line)
+        self._totals = fold(read_lines(file))
         self._since = clock()
         self._joules = self.source.read_j()
 
@@ -149,24 +117,34 @@ class Ledger:
             self._work = {}
 
     def records(self) -> tuple[PhaseRecord, ...]:
-        """Every phase so far, over all attempts, in order of appearance."""
+        """Every phase so far, over all attempts and processes, in order of appearance."""
         with self._lock:
-            return tuple(total.record(name) for name, total in self._totals.items())
+            totals = copy.deepcopy(self._totals)
+        for line in read_others(self._file):
+            totals.setdefault(line["phase"], Total()).add(line)
+        return tuple(total.record(name) for name, total in totals.items())
 
     def _book(self, duration_s: float, joules: dict[str, float | None]) -> None:
-        line = {
+        line: Line = {
             "phase": self._open[-1] if self._open else UNATTRIBUTED,
             "attempt": self._attempt,
-            "duration_s": duration_s,
-            "energy_j": {c: _difference(joules.get(c), self._joules.get(c)) for c in COMPONENTS},
-            "method": dict(self.source.methods),
+            "rank": self.rank,
+            "duration_s": duration_s if self.rank == 0 else 0.0,
+            "energy_j": {},
+            "method": {},
+            "host": host_key() if self._metered else "",
             "work": self._work,
-            "peak_memory_bytes": _peak_memory(),
+            "peak_memory_bytes": peaks_since_last_look(),
         }
-        self._totals.setdefault(str(line["phase"]), _Total()).add(line)
-        if self._file is not None and self._lead:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+        if self._metered or self.rank == 0:
+            before = self._joules
+            line["energy_j"] = {c: _difference(joules.get(c), before.get(c)) for c in COMPONENTS}
+            line["method"] = dict(self.source.methods)
+        elif not self._work:
+            return
+        self._totals.setdefault(line["phase"], Total()).add(line)
+        if self._file is not None:
+            _append(self._file, line)
 
 
 @contextmanager
@@ -179,17 +157,18 @@ def open_ledger(
 ) -> Iterator[Ledger]:
     """A ledger kept in ``folder/ledger.jsonl``, with codecarbon as its meter unless one is given.
 
-    Only the lead process of a node meters and writes; others get a silent ledger.
+    One process a node meters, or every rank would bill the whole node; every process books its
+    work, in a file of its own. Ranks are read as torchrun and SLURM give them.
     """
-    if not _is_lead():
-        yield Ledger()
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    meter = source or _default_source()
+    rank = _rank("RANK", "SLURM_PROCID", "LOCAL_RANK", "SLURM_LOCALID")
+    metered = _rank("LOCAL_RANK", "SLURM_LOCALID") == 0
+    meter = (source or _default_source()) if metered else NoSource()
     ledger = Ledger(
         meter,
         synchronize=_synchronize_gpus,
-        file=folder / "ledger.jsonl",
+        file=file_of_rank(folder, rank),
+        rank=rank,
         budget_kwh=budget_kwh,
     )
     stop = threading.Event()
@@ -217,37 +196,23 @@ def _default_source() -> EnergySource:
     return CodecarbonSource()
 
 
-def _is_lead() -> bool:
-    """One process a node meters, or every rank would bill the whole node."""
-    local = [os.environ[v] for v in ("LOCAL_RANK", "SLURM_LOCALID") if v in os.environ]
-    return all(rank == "0" for rank in local)
+def _rank(*names: str) -> int:
+    """The first of these variables that is set: torchrun's before SLURM's; 0 without any."""
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
-def read_lines(file: Path | None) -> Sequence[dict[str, Any]]:
-    """Increments of a ledger file, in order; a line that a kill cut in half is left out."""
-    if file is None or not file.is_file():
-        return []
-    lines = []
-    for text in file.read_text(encoding="utf-8").splitlines():
-        with suppress(json.JSONDecodeError):  # the line that a kill cut in half
-            lines.append(json.loads(text))
-    return lines
+def _append(file: Path, line: Line) -> None:
+    """Write one line; where a kill cut the last one in half, on a line of its own."""
+    with file.open("a+b") as stream:
+        if stream.tell() > 0:
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+        stream.write(json.dumps(line).encode() + b"\n")
 
 
 def _difference(now: float | None, before: float | None) -> float | None:
     return None if now is None or before is None else now - before
-
-
-def _peak_memory() -> dict[str, int | None]:
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    torch = sys.modules.get("torch")
-    device: int | None = None
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        device = int(torch.cuda.max_memory_allocated())
-    return {"host": peak * (1 if sys.platform == "darwin" else 1024), "device": device}
 
 
 def _synchronize_gpus() -> None:

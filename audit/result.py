@@ -99,6 +99,7 @@ class PhaseRecord(Record):
         work: What was done: ``volumes``, ``voxels``, ``denoiser_calls``, ``steps``, ``pairs``.
         peak_memory_bytes: Peak by ``host`` and ``device``; None where missing.
         attempts: Runs of the command that added to this phase.
+        hosts: Keys of the machines that metered it (``audit.host``); empty where nothing did.
     """
 
     phase: str
@@ -108,6 +109,7 @@ class PhaseRecord(Record):
     work: dict[str, float] = Field(default_factory=dict)
     peak_memory_bytes: dict[str, int | None] = Field(default_factory=dict)
     attempts: int = 1
+    hosts: tuple[str, ...] = ()
 
 
 class CohortSummary(Record):

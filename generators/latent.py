@@ -34,9 +34,11 @@ class LatentModel(nn.Module):
         scale_factor: The denoiser sees ``latent * scale_factor``.
         memory_gb: Limit (1e9 bytes) that encoding, decoding and mask embedding keep to by exact
             tiles; None for no tiles.
+        calls: Passes of single samples through adapter and denoiser while sampling, so far.
     """
 
     memory_gb: float | None = None
+    calls: int = 0
 
     def __init__(
         self,
@@ -249,6 +251,7 @@ class LatentModel(nn.Module):
         dtype = next(self.denoiser.parameters()).dtype
 
         def predict(noisy: torch.Tensor, timestep: int) -> torch.Tensor:
+            self.calls += len(noisy)
             times = torch.full((len(noisy),), timestep, device=noisy.device)
             now = modulations.at(position[timestep]) if modulations is not None else None
             made = self.predict(noisy.to(dtype), times, labels, embedded, conditioning_scale, now)

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +8,11 @@ from audit.carbon import (
     break_even_volumes,
     emissions_g,
     equivalents,
-    extrapolate,
     find_intensity,
     read_intensities,
     reproject,
-    scenario_kwh,
 )
-from audit.errors import BadInput, NotComputable
+from audit.errors import BadInput
 
 
 def grid(g, basis="lifecycle"):
@@ -93,30 +90,3 @@ def test_kilometers_carry_their_factor():
 def test_break_even_of_the_paper():
     # 90 km of training against 3345 km for 10,000 volumes: about 270 volumes.
     assert break_even_volumes(90.0, 3345.0 / 10_000) == pytest.approx(269, abs=1)
-
-
-def test_warm_up_is_a_fixed_cost_not_a_unit_cost():
-    costs = np.array([3.0] * 5 + [1.0] * 45)
-    found = extrapolate(costs, 1000, rng=np.random.default_rng(0), warm_up=5)
-    assert found.energy_kwh == pytest.approx(1010.0)
-    assert found.scale == 20
-
-
-def test_the_interval_of_an_extrapolation_covers_at_about_its_level():
-    rng = np.random.default_rng(1)
-    hits = 0
-    for _ in range(200):
-        costs = rng.gamma(25, 1 / 25, size=101)
-        found = extrapolate(costs, 10_000, rng=rng, resamples=400)
-        hits += found.low - found.fixed_kwh <= 10_000 <= found.high - found.fixed_kwh
-    assert hits / 200 >= 0.88
-
-
-def test_a_cost_that_drifts_is_not_extrapolated():
-    with pytest.raises(NotComputable, match="drifts"):
-        extrapolate(np.linspace(1, 2, 60), 1000, rng=np.random.default_rng(2))
-
-
-def test_scenarios_multiply_and_devices_do_not_change_energy():
-    assert scenario_kwh(0.5, volumes=4, changes={"steps": 2.0, "flops": 3.0}) == 12.0
-    assert scenario_kwh(0.5, volumes=4, changes={}) == 2.0

@@ -7,8 +7,11 @@ import pytest
 
 from audit.energy_sources.trace import TraceSource
 from audit.errors import BadInput
-from audit.footprint import project, read_records, unit_costs_kwh, what_if
+from audit.footprint import read_records
 from audit.ledger import Ledger
+from audit.ledger_lines import read_lines
+from audit.projection import project, what_if
+from audit.work_costs import pieces_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,7 +41,7 @@ def test_a_run_is_projected_onto_a_grid(run):
     kwh = 100 * (60 + 80) / 3.6e6
     assert found["energy_kwh"] == pytest.approx(kwh)
     assert found["emissions_g"] == pytest.approx(kwh * 1.5 * 380.95, rel=1e-4)
-    assert found["meter"] == "counter"
+    assert found["meter"] == "sensor"
 
 
 def test_break_even_and_extrapolation_follow_from_the_units(run):
@@ -51,9 +54,34 @@ def test_break_even_and_extrapolation_follow_from_the_units(run):
 
 
 def test_decoding_belongs_to_the_volume_before_it(run):
-    costs = unit_costs_kwh(run, ("sampling", "decoding"), "volumes")
-    assert len(costs) == 20
-    assert costs == pytest.approx([400 / 3.6e6] * 20)
+    pieces = pieces_of(read_lines(run / "ledger.jsonl"), ("sampling", "decoding"), "volumes")
+    assert pieces.units.tolist() == [1] * 20
+    assert pieces.kwh == pytest.approx([400 / 3.6e6] * 20)
+    assert pieces.seconds == 80
+
+
+def line(phase, joules, work, rank=0):
+    return {"phase": phase, "rank": rank, "duration_s": 1.0, "energy_j": {"gpu": joules},
+            "work": work}  # fmt: skip
+
+
+def test_a_heartbeat_in_a_batch_belongs_to_that_batch():
+    lines = [
+        line("sampling", 10, {"volumes": 2}),
+        line("decoding", 1, {"volumes": 2}),
+        line("sampling", 6, {}),  # a heartbeat
+        line("sampling", 4, {"volumes": 2}),
+        line("decoding", 1, {}),
+    ]
+    pieces = pieces_of(lines, ("sampling", "decoding"), "volumes")
+    assert (pieces.kwh * 3.6e6).tolist() == pytest.approx([11, 11])
+
+
+def test_processes_on_one_meter_share_its_energy():
+    lines = [line("sampling", 10, {"volumes": 1})] * 8
+    others = [{**line("sampling", 0, {"volumes": 1}, rank=1), "energy_j": {}}] * 8
+    pieces = pieces_of([*lines, *others], ("sampling",), "volumes")
+    assert (pieces.kwh * 3.6e6).tolist() == pytest.approx([5] * 8)
 
 
 def test_without_a_zone_energy_is_kept_and_carbon_is_none(run):

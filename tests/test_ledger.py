@@ -269,7 +269,8 @@ def test_the_schema_of_a_line_is_stable(tmp_path):
         ledger.work(volumes=1)
     line = json.loads((tmp_path / "ledger.jsonl").read_text().splitlines()[-1])
     assert set(line) == {
-        "phase", "attempt", "duration_s", "energy_j", "method", "work", "peak_memory_bytes",
+        "phase", "attempt", "rank", "duration_s", "energy_j", "method", "host", "work",
+        "peak_memory_bytes",
     }  # fmt: skip
     assert line["energy_j"] == {"cpu": 100.0, "gpu": None, "ram": None}
 

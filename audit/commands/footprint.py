@@ -12,17 +12,22 @@ def register(app: typer.Typer) -> None:
     @app.command("footprint")
     def footprint_command(
         run: Path = typer.Argument(..., help="Run folder, or runs/latest."),
-        zone: str = typer.Option(None, help="ISO country code, such as FRA; repeats nothing."),
+        zone: str = typer.Option(
+            None, help="ISO country code, such as FRA, or a zone of your table."
+        ),
         month: str = typer.Option(None, help="YYYY-MM, with a monthly table."),
         pue: float = typer.Option(1.0, help="Power usage effectiveness of the site."),
         intensities: Path = typer.Option(None, help="CSV: zone, period, g_per_kwh."),
         volumes: int = typer.Option(10_000, help="Samples to extrapolate to."),
         training_steps: int = typer.Option(None, help="Denoiser steps to extrapolate to."),
+        scenario: list[str] = typer.Option(
+            [], help="steps=250,model=4x,size=2x,devices=8 (or some of these); repeat."
+        ),
         all_zones: bool = typer.Option(False, "--all-zones", help="One line a zone or month."),
         as_json: bool = JsonFlag,
     ) -> None:
         """Print energy, CO2, break-even and what the same run would cost elsewhere."""
-        from audit.footprint import project, what_if
+        from audit.projection import project, what_if
         from audit.run_path import find_run
 
         run = find_run(run)
@@ -32,7 +37,8 @@ def register(app: typer.Typer) -> None:
 
             table = read_intensities(intensities)
         if all_zones:
-            _print_what_if(what_if(run, table=table, pue=pue), as_json=as_json)
+            rows = what_if(run, table=table, pue=pue, zone=zone, period=month)
+            _print_what_if(rows, as_json=as_json)
             return
         found = project(
             run,
@@ -42,6 +48,7 @@ def register(app: typer.Typer) -> None:
             table=table,
             volumes=volumes,
             training_steps=training_steps,
+            scenarios=scenario,
         )
         if as_json:
             print_json(found)
@@ -50,10 +57,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _print_what_if(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    from audit.projection import spans
+
     if as_json:
         print_json(rows)
-    else:
-        print_table(rows, ["zone", "period", "g_per_kwh", "emissions_g", "ratio_to_lowest"])
+        return
+    print_table(rows, ["zone", "period", "g_per_kwh", "emissions_g", "ratio_to_lowest"])
+    print()
+    for sentence in spans(rows):
+        print(sentence)
+    for basis, source in sorted({(row["basis"], row["source"]) for row in rows}):
+        print(f"intensities: {basis}, {source}")
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -61,6 +75,9 @@ def _print(found: dict[str, Any]) -> None:
         found["phases"],
         ["phase", "duration_s", "energy_kwh", "emissions_g", "cpu", "gpu", "ram"],
     )
+    if found["energy_kwh"] is None:
+        print("\ntotal: nothing metered this run, so there is no energy and no CO2")
+        return
     print(f"\ntotal: {found['energy_kwh']:.4g} kWh")
     if found["emissions_g"] is None:
         print("CO2: give the grid with --zone, such as --zone DEU")
@@ -88,7 +105,13 @@ def _print(found: dict[str, Any]) -> None:
         else:
             print(
                 f"{row['what']}: {row['energy_kwh']:.3g} kWh ({row['low_kwh']:.3g} to "
-                f"{row['high_kwh']:.3g}; {row['scale']:.0f} times what was measured)"
+                f"{row['high_kwh']:.3g}; {row['scale']:.3g} times what was measured; "
+                f"{row['basis']})"
             )
+    if found["scenarios"]:
+        print()
+        columns = ["scenario", "what", "energy_kwh", "low_kwh", "high_kwh", "time_h"]
+        print_table(found["scenarios"], [*columns, "emissions_g", "basis"])
+        print()
     for sentence in found["notes"]:
         print(f"note: {sentence}")

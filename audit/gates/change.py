@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from audit.baseline import Baseline, BaselineMetric
 from audit.errors import BadInput
+from audit.gates.energy import MARGIN, harm_by_runs, is_energy
 from audit.gates.gates_file import Gate, GatesFile, margin_of
 from audit.gates.noninferiority import Harm, harm_by_intervals, harm_by_replicates, sign, word
 from audit.result import AuditResult, Finding
@@ -45,7 +46,10 @@ def judge_change(
         )
     values = _values(finding, replicates)
     before = statistics.fmean(old.values)
-    margin = margin_of(gates.setting(gate, "margin"), baseline=before, sd_aa=old.sd_aa)
+    wanted = gates.setting(gate, "margin")
+    if wanted == "auto" and is_energy(finding):
+        wanted = MARGIN
+    margin = margin_of(wanted, baseline=before, sd_aa=old.sd_aa)
     numbers: dict[str, Any] = {"baseline": before, "value": statistics.fmean(values)}
     if margin is None:
         return Change(
@@ -106,6 +110,8 @@ def _harm(
     min_replicates: int,
 ) -> Harm | str:
     """The interval of harm, or the sentence that says why there is none."""
+    if is_energy(finding):
+        return harm_by_runs(old.values, values, confidence)
     if old.sd_aa:
         fewest = min(len(values), len(old.values))
         if fewest < min_replicates:

@@ -13,7 +13,7 @@ import numpy as np
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.estimate import Estimate
-from audit.footprint import BANDS, GENERATION, meter_quality
+from audit.footprint import BANDS, GENERATION, meter_quality, volumes_made
 from audit.metric import Measurement, Metric
 from audit.result import PhaseRecord
 
@@ -25,7 +25,7 @@ def energy_per_volume_wh(records: Sequence[PhaseRecord]) -> tuple[float, float]:
         NotComputable: No volume was sampled, or nothing metered it.
     """
     used = [r for r in records if r.phase in GENERATION]
-    volumes = max((r.work.get("volumes", 0.0) for r in used), default=0.0)
+    volumes = volumes_made(used)
     if volumes == 0:
         raise NotComputable(
             "the ledger has no sampling", "sampled volumes", "Sample with `voxaudit run`"

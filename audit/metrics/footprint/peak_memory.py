@@ -1,7 +1,7 @@
 """Largest memory that sampling and decoding took, in GiB: on the GPU where there is one.
 
-On the CPU it is the process's largest resident set, which includes the interpreter, the libraries
-and whatever ran before in the same process; read it as an upper bound.
+On the CPU it is the largest resident set of the process in these phases, which includes the
+interpreter, the libraries and what earlier phases left behind; read it as an upper bound.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.estimate import exact
-from audit.footprint import GENERATION
+from audit.footprint import GENERATION, volumes_made
 from audit.metric import Measurement, Metric
 
 GIB = 2**30
@@ -18,7 +18,7 @@ GIB = 2**30
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  # noqa: ARG001
     """From the run's ledger."""
     used = [r for r in comparison.ledger_records() if r.phase in GENERATION]
-    volumes = int(max((r.work.get("volumes", 0.0) for r in used), default=0))
+    volumes = int(volumes_made(used))
     for place in ("device", "host"):
         peaks = [p for r in used if (p := r.peak_memory_bytes.get(place)) is not None]
         if peaks and volumes:
@@ -34,5 +34,5 @@ METRIC = Metric(
     bounds=(0.0, np.inf),
     unit="GiB",
     needs=("ledger",),
-    source="torch.cuda.max_memory_allocated; getrusage(2) ru_maxrss",
+    source="torch.cuda.max_memory_allocated; VmHWM of proc(5), else getrusage(2)",
 )
