@@ -38,6 +38,9 @@ class Run:
     result: AuditResult
     cases: "pd.DataFrame | None" = None
 
+    def _repr_html_(self) -> str:
+        return self.result._repr_html_()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -111,6 +114,13 @@ def compare(runs: Sequence[Run]) -> list[Row]:
         ]
         rows += _paired(first, other)
     return rows
+
+
+def comparison_frame(rows: Sequence[Row]) -> "pd.DataFrame":
+    """The rows of a comparison as a table."""
+    import pandas as pd
+
+    return pd.DataFrame([row.as_dict() for row in rows])
 
 
 def _compare(old: Finding, new: Finding | None, run: str) -> Row:

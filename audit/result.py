@@ -6,14 +6,16 @@ Light on purpose: reports, gates and notebooks read only this.
 import json
 import os
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from audit.errors import BadInput
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 SCHEMA_VERSION = "1.0"
@@ -197,6 +199,7 @@ class AuditResult(Record):
     provenance: dict[str, Any] = Field(default_factory=dict)
     cohorts: dict[str, CohortSummary] = Field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
+    _folder: Path | None = PrivateAttr(default=None)  # never written: a path names people
 
     def __getitem__(self, metric: str) -> Finding:
         """The finding of this exact name, or the only one with this name and any variant.
@@ -220,14 +223,57 @@ class AuditResult(Record):
         rows = [f.model_dump(exclude=hidden) for f in self.findings]
         return pd.DataFrame(rows, columns=[c for c in Finding.model_fields if c not in hidden])
 
+    def cases(self) -> "pd.DataFrame":
+        """Per-case values of every role, as in the run's cases.csv.
+
+        Raises:
+            BadInput: The result lies in no run folder, or nothing was measured by case.
+        """
+        import pandas as pd
+
+        file = self._run_folder() / "cases.csv"
+        if not file.is_file():
+            raise BadInput("the run has no cases.csv", "a finished run", "Score the run again")
+        return pd.read_csv(file, dtype={"id": str, "role": str, "group": str, "condition": str})
+
+    def show(
+        self, case: str | None = None, *, kind: Literal["slices", "cine"] = "slices"
+    ) -> "npt.NDArray[Any]":
+        """Draw a synthetic volume that the run kept.
+
+        Args:
+            case: Its id; None takes the first.
+            kind: ``slices``: three planes through the center; ``cine``: the central slice in time.
+
+        Returns:
+            Array of matplotlib axes, to restyle.
+
+        Raises:
+            BadInput: The result lies in no run folder, which kept no such case, or the case has a
+                single frame.
+        """
+        # By name, when asked: measuring must not depend on drawing (see CONTRIBUTING.md).
+        drawing = import_module("reports.show")
+        axes: npt.NDArray[Any] = drawing.show(self._run_folder(), case, kind=kind)
+        return axes
+
+    def _run_folder(self) -> Path:
+        if self._folder is None:
+            raise BadInput(
+                "this result lies in no run folder", "one that was written", "Score with out=FOLDER"
+            )
+        return self._folder
+
     def _repr_html_(self) -> str:
-        columns = ["metric", "value", "low", "high", "unit", "n", "status", "reason"]
-        return str(self.to_frame()[columns].to_html(index=False, escape=True, na_rep=""))
+        from audit.notebook_view import html_of
+
+        return html_of(self)
 
 
 def write_result(result: AuditResult, folder: Path) -> None:
-    """Write ``result.json`` atomically."""
+    """Write ``result.json`` atomically; the result remembers its folder."""
     write_text(folder / "result.json", result.model_dump_json(indent=1))
+    result._folder = folder
 
 
 def load_result(path: str | Path) -> AuditResult:
@@ -245,13 +291,15 @@ def load_result(path: str | Path) -> AuditResult:
             f"no result.json at {path}", "a run folder", "Run `voxaudit score` or `voxaudit run`"
         )
     try:
-        return AuditResult.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        result = AuditResult.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{file.name} is not a valid result ({str(error).splitlines()[0]})",
             f"schema {SCHEMA_VERSION}",
             "Score the run again",
         ) from error
+    result._folder = file.parent
+    return result
 
 
 def write_text(path: Path, text: str) -> None:

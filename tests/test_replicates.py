@@ -1,18 +1,24 @@
 """Replicates of a run, the A/A runs of a calibration, and how a run is found."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from audit.config import validate
+from audit.config import read_config, validate
 from audit.errors import BadInput
 from audit.gates.replicates import list_replicates, replicates_of
+from audit.phantoms import thorax_cohort
+from audit.provenance import provenance_of, work_tree
 from audit.result import AuditResult, Finding, load_result, write_result
 from audit.run_path import find_run
+from audit.scoring import build_comparison
 from voxaudit import build_app
 from voxaudit.calibrate import make_aa_runs
+from voxaudit.samples import _options
 
 METRIC = "fidelity.intensity_wasserstein_distance"
 
@@ -41,6 +47,7 @@ def calibrated(tmp_path_factory):
     file.write_text(yaml.safe_dump(configuration(work, replicates=3)))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)
+        patch.chdir(work)  # away from this checkout, whose changes would forbid accepting
         patch.setenv("VOXAUDIT_CACHE", str(work / "cache"))
         run = work / "runs" / "mine" / "copies"
         assert invoke("run", "-c", file).exit_code == 0
@@ -108,6 +115,43 @@ def test_only_what_the_last_run_made_counts_as_its_replicates(tmp_path):
     assert [r.name for r in replicates_of(tmp_path)] == ["2"]
     list_replicates(tmp_path, [])
     assert replicates_of(tmp_path) == []
+
+
+def test_changed_files_of_the_work_tree_are_recorded(tmp_path):
+    def git(*words):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert work_tree(tmp_path) == {}
+    git("init")
+    (tmp_path / "audit.yaml").write_text("a: 1")
+    git("add", "audit.yaml")
+    git("commit", "-m", "first")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "result.json").write_text("{}")
+    clean = work_tree(tmp_path)
+    assert len(clean["git_commit"]) == 40
+    assert clean["git_dirty"] is False
+    (tmp_path / "audit.yaml").write_text("a: 2")
+    assert work_tree(tmp_path)["git_dirty"] is True
+
+
+def test_a_profile_is_recorded_and_keeps_its_run_apart(tmp_path):
+    file = tmp_path / "audit.yaml"
+    file.write_text(yaml.safe_dump(configuration(tmp_path, out=None, profiles={"smoke": {}})))
+    assert read_config(file).folder == Path("runs/mine")
+    smoke = read_config(file, profile="smoke")
+    assert smoke.folder == Path("runs/mine-smoke")
+    still = thorax_cohort(2, seed=0, size=32)
+    other = thorax_cohort(2, role="holdout", seed=1, size=32)
+    found = [
+        provenance_of(
+            build_comparison(train=still, holdout=other, synthetic=other, options=options)
+        )
+        for options in (_options(smoke), _options(read_config(file)))
+    ]
+    assert found[0]["profile"] == "smoke"
+    assert "profile" not in found[1]
 
 
 def test_a_folder_of_volumes_cannot_be_sampled_again(tmp_path):

@@ -21,7 +21,7 @@ def compare_runs(
     as_json: bool = JsonFlag,
 ) -> None:
     """Compare every number of two or more runs, paired where their cases pair."""
-    from audit.compare import compare, open_runs
+    from audit.compare import compare, comparison_frame, open_runs
     from audit.result import write_text
 
     opened = open_runs(runs)
@@ -34,9 +34,7 @@ def compare_runs(
         if html is not None:
             write_text(html, comparison.render_comparison_html(rows, opened[0].name))
     if csv is not None:
-        import pandas as pd
-
-        write_text(csv, pd.DataFrame([r.as_dict() for r in rows]).to_csv(index=False))
+        write_text(csv, comparison_frame(rows).to_csv(index=False))
     if as_json:
         print_json([r.as_dict() for r in rows])
     else:
