@@ -29,9 +29,15 @@ def gaussian(like: torch.Tensor, rng: Rng) -> torch.Tensor:
     """
     if rng is None or isinstance(rng, torch.Generator):
         source = rng.device if rng is not None else like.device
-        return torch.randn(like.shape, generator=rng, dtype=like.dtype, device=source).to(
-            like.device
+        # From pinned memory the copy need not wait for what the GPU still computes.
+        drawn = torch.randn(
+            like.shape,
+            generator=rng,
+            dtype=like.dtype,
+            device=source,
+            pin_memory=source.type == "cpu" and like.device.type == "cuda",
         )
+        return drawn.to(like.device, non_blocking=True)
     if len(rng) != len(like):
         raise BadInput(f"{len(rng)} generators for {len(like)} samples", "one per sample")
     return torch.cat([gaussian(row[None], g) for row, g in zip(like, rng, strict=True)])

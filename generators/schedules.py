@@ -6,6 +6,7 @@ sqrt(1 - alpha_bar) noise. Everything is kept in float64 and applied in the tens
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -80,7 +81,7 @@ class Schedule:
 
     def alpha_bar(self, timestep: int) -> float:
         """alpha_bar at a time step; 1 before the first one."""
-        return float(self.alphas_cumprod[timestep]) if timestep >= 0 else 1.0
+        return self._numbers[timestep] if timestep >= 0 else 1.0
 
     def add_noise(
         self, clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
@@ -127,6 +128,11 @@ class Schedule:
             clean = (noisy - sigma * prediction) / signal
             noise = prediction
         return (clean.clamp(-1, 1) if self.config.clip_sample else clean), noise
+
+    @cached_property
+    def _numbers(self) -> list[float]:
+        """alpha_bar as plain numbers: samplers do their arithmetic outside of tensors."""
+        return [float(value) for value in self.alphas_cumprod.tolist()]
 
     def _scales(
         self, like: torch.Tensor, timesteps: torch.Tensor

@@ -10,6 +10,7 @@ from audit.case import Case
 from audit.copies.membership import MembershipTarget
 from audit.errors import BadInput, NotComputable
 from audit.volume import Volume
+from generators.hardware import best_device
 
 if TYPE_CHECKING:
     from generators.latent_generator import LatentGenerator
@@ -70,7 +71,7 @@ def _encode(generator: "LatentGenerator", volume: Volume, device: torch.device) 
 
 
 def _to_device(generator: "LatentGenerator") -> torch.device:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     generator._model.to(device)
     return device
 

@@ -171,7 +171,9 @@ def choose_tile(
     Raises:
         BadInput: None fits.
     """
-    limit = memory_gb * 1e9 - weight_bytes(network) - tensor.numel() * tensor.element_size()
+    dtype, copies = _computed_in(network, tensor.device.type)
+    limit = memory_gb * 1e9 - weight_bytes(network) - copies
+    limit -= tensor.numel() * tensor.element_size()
     in_tiles = limit
     if tensor.device.type == "cpu":
         in_tiles -= len(tensor) * stack.channels * math.prod(whole) * 4  # the result itself
@@ -179,7 +181,6 @@ def choose_tile(
         _options(stack, axis, tensor.shape[2 + axis], size) for axis, size in enumerate(whole)
     ]
     plans = sorted(product(*options), key=lambda plan: math.prod(o.computed for o in plan))
-    dtype = next(network.parameters()).dtype
 
     def needs(plan: Sequence[_Option]) -> float:
         shape = (len(tensor), tensor.shape[1], *(option.largest for option in plan))
@@ -201,6 +202,15 @@ def choose_tile(
         f"at least {memory_gb + least / 1e9:.2g} GB, for the smallest tiles",
         f"Raise --memory-gb by {1.05 * least / 1e9:.2g}, lower batch_size, or use half precision",
     )
+
+
+def _computed_in(network: nn.Module, kind: str) -> tuple[torch.dtype, int]:
+    """(type of the activations, bytes of the copies of weights that autocast makes)."""
+    stored = next(network.parameters()).dtype
+    if stored != torch.float32 or not torch.is_autocast_enabled(kind):
+        return stored, 0
+    cast = torch.get_autocast_dtype(kind)
+    return cast, weight_bytes(network) * cast.itemsize // stored.itemsize
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Modulations:
 
     def at(self, step: int) -> list[torch.Tensor]:
         """Rows (B or 1, ...) of one time step, by its position in the list of steps."""
+        if self.labels == 1:
+            return [layer[step : step + 1] for layer in self.layers]
         return [layer[step * self.labels + self.rows] for layer in self.layers]
 
 
@@ -98,6 +100,8 @@ class DiT(nn.Module):
         """
         self._check(noisy)
         if modulations is None:
+            if labels is not None and self.config.num_classes and not self.training:
+                self._checked(on_host(labels))
             modulations = self._modulate(self._embed(timesteps, labels))
         tokens = self.x_embedder(noisy) + self.pos_embed
         for i, block in enumerate(self.blocks):
@@ -114,14 +118,17 @@ class DiT(nn.Module):
         What was computed last is kept for the next batch as long as the weights stay.
         """
         device = self.pos_embed.device
-        rows, kinds = torch.zeros(1, dtype=torch.int64, device=device), None
+        rows = torch.zeros(1, dtype=torch.int64, device=device)
+        kinds: list[int] | None = None
         if labels is not None and self.config.num_classes:
-            kinds, rows = torch.unique(labels.to(device), return_inverse=True)
+            wanted = self._checked(on_host(labels))
+            kinds = sorted(set(wanted))
+            rows = torch.tensor([kinds.index(label) for label in wanted], device=device)
         count = len(kinds) if kinds is not None else 1
-        key = (tuple(timesteps), kinds.tolist() if kinds is not None else None, *self._weights())
+        key = (tuple(timesteps), kinds, *self._weights())
         if self._known is None or self._known[0] != key:
-            steps = torch.tensor(list(timesteps), device=device).repeat_interleave(count)
-            repeated = kinds.repeat(len(timesteps)) if kinds is not None else None
+            steps = torch.tensor([t for t in timesteps for _ in range(count)], device=device)
+            repeated = torch.tensor(kinds * len(timesteps), device=device) if kinds else None
             self._known = (key, self._modulate(self._embed(steps, repeated)))
         return Modulations(layers=self._known[1], labels=count, rows=rows)
 
@@ -153,13 +160,15 @@ class DiT(nn.Module):
         context = self.t_embedder(timesteps)
         if labels is None or self.y_embedder is None or not self.config.num_classes:
             return context
-        allowed = len(self.y_embedder.embedding_table.weight)
-        if not self.training and not 0 <= int(labels.min()) <= int(labels.max()) < allowed:
-            raise BadInput(
-                f"label {int(labels.max())} for {self.config.num_classes} classes",
-                f"0 to {self.config.num_classes - 1}",
-            )
         return context + self.y_embedder(labels)
+
+    def _checked(self, labels: list[int]) -> list[int]:
+        """The labels, if all are classes or the null class."""
+        classes = self.config.num_classes
+        wrong = [n for n in labels if not 0 <= n < classes + (self.config.class_dropout_prob > 0)]
+        if wrong:
+            raise BadInput(f"label {wrong[0]} for {classes} classes", f"0 to {classes - 1}")
+        return labels
 
     def _modulate(self, context: torch.Tensor) -> list[torch.Tensor]:
         modules = [*self.blocks, self.final_layer]
@@ -193,6 +202,11 @@ class DiT(nn.Module):
         for module in [*self.blocks, self.final_layer]:
             nn.init.zeros_(module.adaLN_modulation[1].weight)
         nn.init.zeros_(self.final_layer.linear.weight)
+
+
+def on_host(labels: torch.Tensor) -> list[int]:
+    """Labels as numbers; on a GPU this waits for them, so it is done once per batch."""
+    return [int(label) for label in labels.tolist()]
 
 
 def position_encoding(width: int, grid: Sequence[int]) -> torch.Tensor:

@@ -132,12 +132,12 @@ class Block(nn.Module):
         """
         parts = modulation[:, None].chunk(6, dim=-1)
         shift, scale, gate = parts[:3]
-        seen = _normalize(tokens) * (1 + scale) + shift
+        seen = _modulated(tokens, shift, scale)
         if control is not None:
             seen = seen + control.to(seen.dtype)
-        tokens = tokens + gate * self.attn(seen)
+        tokens = torch.addcmul(tokens, gate, self.attn(seen))
         shift, scale, gate = parts[3:]
-        return tokens + gate * self.mlp(_normalize(tokens) * (1 + scale) + shift)
+        return torch.addcmul(tokens, gate, self.mlp(_modulated(tokens, shift, scale)))
 
 
 class FinalLayer(nn.Module):
@@ -152,9 +152,17 @@ class FinalLayer(nn.Module):
     def forward(self, tokens: torch.Tensor, modulation: torch.Tensor) -> torch.Tensor:
         """(B, tokens, hidden) to (B, tokens, patch · channels)."""
         shift, scale = modulation[:, None].chunk(2, dim=-1)
-        return self.linear(_normalize(tokens) * (1 + scale) + shift)
+        return self.linear(_modulated(tokens, shift, scale))
 
 
-def _normalize(tokens: torch.Tensor) -> torch.Tensor:
-    """Layer normalization without affine parameters."""
-    return functional.layer_norm(tokens, tokens.shape[-1:], eps=1e-6)
+def _modulated(tokens: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Layer normalization, then scale and shift (B or 1, 1, hidden).
+
+    Where all samples share them, as they do in sampling, it is one operation: they are the
+    normalization's own weight and bias.
+    """
+    width = tokens.shape[-1:]
+    if len(shift) > 1:
+        return torch.addcmul(shift, functional.layer_norm(tokens, width, eps=1e-6), 1 + scale)
+    weight, bias = ((part[0, 0]).to(tokens.dtype) for part in (1 + scale, shift))
+    return functional.layer_norm(tokens, width, weight, bias, 1e-6)

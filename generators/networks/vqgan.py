@@ -155,8 +155,11 @@ class Codebook(nn.Module):
 
     def _learn(self, latent: torch.Tensor, indices: torch.Tensor) -> None:
         flat = latent.movedim(1, -1).reshape(-1, latent.shape[1]).float()
-        counts = torch.bincount(indices.flatten(), minlength=self.config.num_embeddings).float()
-        sums = torch.zeros_like(self.ema_w).index_add_(0, indices.flatten(), flat)
+        codes = indices.flatten()
+        ones = torch.ones_like(codes, dtype=self.ema_cluster_size.dtype)
+        # Not bincount: on a GPU that waits for the largest code.
+        counts = torch.zeros_like(self.ema_cluster_size).index_add_(0, codes, ones)
+        sums = torch.zeros_like(self.ema_w).index_add_(0, codes, flat)
         if self.config.ddp_sync and torch.distributed.is_initialized():
             torch.distributed.all_reduce(counts)
             torch.distributed.all_reduce(sums)
