@@ -147,11 +147,94 @@ def test_a_line_cut_in_half_by_a_kill_is_left_out(tmp_path):
     assert by_phase(Ledger(file=file))["sampling"].duration_s == 7
 
 
-def test_only_the_lead_rank_writes(tmp_path, monkeypatch):
+PROCESS = """
+import sys, time
+from pathlib import Path
+from audit.energy_sources.trace import TraceSource
+from audit.ledger import open_ledger
+source = TraceSource([time.monotonic()], {"gpu": [100.0]}, time.monotonic)
+with open_ledger(Path(sys.argv[1]), source=source, heartbeat_s=0.1) as ledger:
+    for _ in range(int(sys.argv[2])):
+        with ledger.phase("sampling"):
+            time.sleep(0.15)
+            ledger.work(volumes=1, denoiser_calls=50)
+"""
+
+
+def run_ranks(folder, ranks, volumes):
+    """Processes as torchrun starts them; each rank is (RANK, LOCAL_RANK)."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, str(folder), str(volumes)],
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(local),
+                "PYTHONPATH": str(ROOT),
+            },
+        )
+        for rank, local in ranks
+    ]
+    assert [process.wait(60) for process in started] == [0] * len(ranks)
+    return by_phase(Ledger(file=folder / "ledger.jsonl"))["sampling"]
+
+
+def test_two_processes_of_a_node_do_the_work_of_one_and_are_metered_once(tmp_path):
+    one = run_ranks(tmp_path / "one", [(0, 0)], 8)
+    two = run_ranks(tmp_path / "two", [(0, 0), (1, 1)], 4)
+    assert two.work == one.work == {"volumes": 8, "denoiser_calls": 400}
+    assert two.energy_kwh["gpu"] * 3.6e6 == pytest.approx(100 * two.duration_s, rel=0.01)
+    assert two.duration_s < 0.9 * one.duration_s
+    assert two.attempts == one.attempts == 1
+
+
+def test_energies_of_two_nodes_add_up_and_their_time_does_not(tmp_path):
+    found = run_ranks(tmp_path, [(0, 0), (1, 1), (2, 0), (3, 1)], 2)
+    assert found.work["volumes"] == 8
+    joules = found.energy_kwh["gpu"] * 3.6e6
+    assert 1.3 * 100 * found.duration_s < joules < 3 * 100 * found.duration_s
+
+
+def test_other_ranks_do_not_meter_and_book_their_work(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
-    with open_ledger(tmp_path) as ledger, ledger.phase("sampling"):
-        pass
+    with open_ledger(tmp_path) as ledger:
+        with ledger.phase("sampling"):
+            ledger.work(volumes=2)
+        with ledger.phase("decoding"):
+            pass
     assert not (tmp_path / "ledger.jsonl").exists()
+    lines = [json.loads(x) for x in (tmp_path / "ledger.rank3.jsonl").read_text().splitlines()]
+    assert [(x["phase"], x["duration_s"], x["energy_j"]) for x in lines] == [("sampling", 0.0, {})]
+
+
+def test_a_line_cut_in_half_does_not_spoil_the_next_one(tmp_path):
+    file = tmp_path / "ledger.jsonl"
+    file.write_text('{"phase": "sampl')
+    ledger, clock = metered(file=file)
+    with ledger.phase("sampling"):
+        clock.now += 7
+    assert by_phase(Ledger(file=file))["sampling"].duration_s == 7
+
+
+def test_a_sum_is_as_good_as_its_worst_part(tmp_path):
+    file = tmp_path / "ledger.jsonl"
+    for source in ("counter", "load_model", "counter"):
+        ledger, clock = metered(file=file)
+        ledger.source.methods["cpu"] = source
+        with ledger.phase("sampling"):
+            clock.now += 1
+    assert by_phase(Ledger(file=file))["sampling"].method["cpu"] == "load_model"
+
+
+def test_a_phase_is_not_billed_for_the_memory_of_the_one_before():
+    ledger = Ledger()
+    with ledger.phase("denoiser_train"):
+        block = bytearray(300_000_000)
+        del block
+    with ledger.phase("sampling"):
+        pass
+    peaks = {r.phase: r.peak_memory_bytes["host"] for r in ledger.records()}
+    assert peaks["denoiser_train"] > peaks["sampling"] + 200_000_000
 
 
 def test_the_budget_stops_between_samples_and_says_how_to_go_on():
@@ -192,38 +275,55 @@ def test_a_counter_that_wraps_many_times_loses_nothing_with_heartbeats(tmp_path)
     assert joules == pytest.approx(16.0)
 
 
+HOSTILE = (
+    "[codecarbon]\nsave_to_api=true\noutput_methods=api\nco2_signal_api_token=x\n"
+    "electricitymaps_api_token=x\nemissions_endpoint=http://example.org\npue=9\n"
+)
+
+
 def test_the_real_meter_makes_no_network_call_whatever_the_environment_says(tmp_path):
-    (tmp_path / ".codecarbon.config").write_text(
-        "[codecarbon]\nsave_to_api=true\nco2_signal_api_token=x\n"
-        "emissions_endpoint=http://example.org\n"
-    )
+    """Configuration in the working and home folder, variables, and SLURM without scontrol."""
+    for folder in ("work", "home"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".codecarbon.config").write_text(HOSTILE)
     code = """
 import socket, sys, time
 def trap(*a, **k):
+    sys.stderr.write("network call")
     raise SystemExit("network call")
-socket.socket.connect = trap; socket.getaddrinfo = trap
+for name in ("connect", "connect_ex", "sendto"):
+    setattr(socket.socket, name, trap)
+socket.getaddrinfo = socket.create_connection = trap
 from pathlib import Path
 from audit.ledger import open_ledger
 with open_ledger(Path(sys.argv[1]), heartbeat_s=0.2) as ledger:
-    with ledger.phase("sampling"):
-        time.sleep(0.6)
+    for phase in ("stage1_train", "sampling", "decoding"):
+        with ledger.phase(phase):
+            time.sleep(0.3)
     record = [r for r in ledger.records() if r.phase == "sampling"][0]
 assert record.energy_kwh["ram"] > 0, record
 assert record.method["ram"] in ("constant", "counter"), record
+assert record.energy_kwh["ram"] * 3.6e6 < 100 * record.duration_s, record  # no PUE of 9
 print("ok")
 """
     hostile = {
         **os.environ,
+        "HOME": str(tmp_path / "home"),
         "CODECARBON_SAVE_TO_API": "True",
-        "CODECARBON_OUTPUT_METHODS": "api",
+        "codecarbon_output_methods": "api",
         "CODECARBON_EMISSIONS_ENDPOINT": "http://example.org",
+        "CODECARBON_CO2_SIGNAL_API_TOKEN": "x",
+        "CODECARBON_TELEMETRY": "enabled",
+        "CODECARBON_PUE": "9",
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOBID": "7",
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "run")],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=tmp_path / "work",
         env=hostile,
         check=False,
     )

@@ -11,10 +11,11 @@ No network: the tracker is the offline one, and its configuration layer (environ
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-from audit.errors import NotComputable
+from audit.energy_sources import COMPONENTS
 
 J_PER_KWH = 3.6e6
 
@@ -27,12 +28,12 @@ class CodecarbonSource:
     """
 
     def __init__(self) -> None:
+        self.tracking_mode = "process" if _shares_the_machine() else "machine"
         _close_configuration()
         import codecarbon.emissions_tracker as tracker_module
 
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         tracker_module.get_hierarchical_config = dict
-        self.tracking_mode = "process" if _shares_the_machine() else "machine"
         self._tracker: Any = tracker_module.OfflineEmissionsTracker(
             country_iso_code="DEU",  # any valid code: only energy is read
             output_methods=[],
@@ -43,7 +44,7 @@ class CodecarbonSource:
             log_level="critical",
             allow_multiple_runs=True,
         )
-        self._sum_j: dict[str, float | None] = {"cpu": 0.0, "gpu": 0.0, "ram": 0.0}
+        self._sum_j: dict[str, float | None] = dict.fromkeys(COMPONENTS, 0.0)
         self._task = ""
         self._count = 0
         self._open_task()
@@ -56,10 +57,12 @@ class CodecarbonSource:
         """Close the running task, add its energy, open the next."""
         data = self._tracker.stop_task(self._task)
         self._tracker._tasks.pop(self._task, None)  # it would keep every task for ever
-        if data is None:
-            raise NotComputable("codecarbon returned no energy for a task", "its figures")
-        for component in ("cpu", "gpu", "ram"):
-            total = self._sum_j[component]
+        if data is None:  # it swallows its errors; a run of days must not die of one
+            self.methods = dict.fromkeys(
+                COMPONENTS, "missing: codecarbon gave no energy for a task"
+            )
+            self._sum_j = dict.fromkeys(COMPONENTS)
+        for component, total in self._sum_j.items():
             if total is not None:
                 joules = float(getattr(data, f"{component}_energy")) * J_PER_KWH
                 self._sum_j[component] = total + max(joules, 0.0)
@@ -83,6 +86,10 @@ def _close_configuration() -> None:
         del os.environ[name]
     os.environ["CODECARBON_LOG_LEVEL"] = "critical"
     os.environ["CODECARBON_TELEMETRY"] = "disabled"
+    if "SLURM_JOB_ID" in os.environ and shutil.which("scontrol") is None:
+        # In a container it would ask scontrol for the memory of the job, and fail.
+        for name in ("SLURM_JOB_ID", "SLURM_JOBID"):
+            os.environ.pop(name, None)
 
 
 def _shares_the_machine() -> bool:
@@ -105,12 +112,16 @@ def _methods(tracker: Any) -> dict[str, str]:
             methods["cpu"] = {
                 "intel_rapl": "counter",
                 "intel_power_gadget": "counter",
+                "windows_emi": "counter",
                 "cpu_load": "load_model",
             }.get(mode, "constant")
         elif kind == "GPU":
             devices = getattr(hardware.devices, "devices", [])
             counted = devices and all(getattr(d, "_has_counter", True) for d in devices)
             methods["gpu"] = "counter" if counted else "power_sensor"
+        elif kind in ("AppleSiliconChip", "Raspberry"):
+            part = str(getattr(hardware, "chip_part", "CPU")).lower()
+            methods[part] = "power_sensor"
         elif kind == "RAM":
             methods["ram"] = "constant"
     return methods
