@@ -3,7 +3,7 @@
 A stack without normalization and attention sees only its receptive field. For each tile of the
 output the needed input is found layer by layer, backwards, so that the halo is exactly as wide as
 it must be; at the border of the volume the network's own zero padding acts as it does untiled.
-Networks with normalization have no such bound: ``sliding`` is approximate there, and says so.
+Networks with normalization have no such bound: see ``generators.windows``.
 """
 
 import math
@@ -107,7 +107,7 @@ def read_stack(network: nn.Module) -> Stack:
             raise BadInput(
                 f"{type(module).__name__} looks at the whole volume",
                 "convolutions and activations only",
-                "Exact tiles are impossible; use generators.tiles.sliding, which is approximate",
+                "Exact tiles are impossible; use generators.windows, which is approximate",
             )
     axes = range(len(convolutions[0].kernel_size))  # type: ignore[arg-type]
     return Stack(
@@ -171,7 +171,7 @@ def choose_tile(
     Raises:
         BadInput: None fits.
     """
-    dtype, copies = _computed_in(network, tensor.device.type)
+    dtype, copies = computed_in(network, tensor.device.type)
     limit = memory_gb * 1e9 - weight_bytes(network) - copies
     limit -= tensor.numel() * tensor.element_size()
     in_tiles = limit
@@ -204,7 +204,7 @@ def choose_tile(
     )
 
 
-def _computed_in(network: nn.Module, kind: str) -> tuple[torch.dtype, int]:
+def computed_in(network: nn.Module, kind: str) -> tuple[torch.dtype, int]:
     """(type of the activations, bytes of the copies of weights that autocast makes)."""
     stored = next(network.parameters()).dtype
     if stored != torch.float32 or not torch.is_autocast_enabled(kind):
@@ -257,31 +257,3 @@ def _layer(convolution: nn.Module, axis: int) -> Layer:
         output_padding=of("output_padding"),
         transposed=isinstance(convolution, nn.ConvTranspose2d | nn.ConvTranspose3d),
     )
-
-
-def sliding(
-    function: Callable[[torch.Tensor], torch.Tensor],
-    tensor: torch.Tensor,
-    window: Sequence[int],
-    *,
-    overlap: float = 0.25,
-) -> torch.Tensor:
-    """Overlapping windows blended by a Gaussian, for networks with normalization or attention.
-
-    Approximate: statistics of a window are not those of the volume. The result's parameters
-    should say so.
-
-    Args:
-        function: Maps (1, C, window) to its output.
-        tensor: (B, C, spatial).
-        window: Sizes of a window.
-        overlap: Share of a window that neighbors share.
-    """
-    from monai.inferers import sliding_window_inference
-
-    window = [min(w, n) for w, n in zip(window, tensor.shape[2:], strict=True)]
-    made = sliding_window_inference(
-        tensor, window, 1, function, overlap=overlap, mode="gaussian", device=torch.device("cpu")
-    )
-    assert isinstance(made, torch.Tensor)
-    return made

@@ -24,6 +24,7 @@ from generators.networks.unet import ControlNet, ControlNetConfig
 from generators.networks.vqgan import VQGAN, VQGANConfig
 from generators.recipe import Settings
 from generators.schedules import ScheduleConfig, build_schedule
+from generators.windows import windowed
 
 
 class KL(Settings):
@@ -155,12 +156,12 @@ class FrameAutoencoder(torch.nn.Module):
         Args:
             image: Frames as channels.
             memory_gb: Limit that a VQ network keeps by exact tiles; a KL one normalizes over the
-                volume, so it takes one frame at a time instead.
+                volume, so it takes one frame at a time, in approximate windows where one frame
+                does not fit.
         """
         views = image.flatten(0, 1)[:, None]
         if isinstance(self.network, AutoencoderKL):
-            parts = views.split(len(views) if memory_gb is None else 1)
-            latents = torch.cat([self.network.encode(part)[0] for part in parts])
+            latents = self._apart(views, memory_gb, "encode")
         else:
             latents = self.network.encode(views, memory_gb)
         return latents.reshape(len(image), -1, *latents.shape[2:])
@@ -169,11 +170,32 @@ class FrameAutoencoder(torch.nn.Module):
         """(B, frames * C, smaller spatial) to (B, frames, spatial); VQ quantizes first."""
         views = latent.reshape(len(latent) * self.frames, -1, *latent.shape[2:])
         if isinstance(self.network, AutoencoderKL):
-            parts = views.split(len(views) if memory_gb is None else 1)
-            images = torch.cat([self.network.decode(part) for part in parts])
+            images = self._apart(views, memory_gb, "decode")
         else:
             images = self.network.decode(views, memory_gb)
         return images.reshape(len(latent), self.frames, *images.shape[2:])
+
+    def _apart(
+        self, views: torch.Tensor, memory_gb: float | None, direction: Literal["encode", "decode"]
+    ) -> torch.Tensor:
+        """A KL network on all frames at once, or one by one under a limit."""
+        encodes = direction == "encode"
+
+        def run(part: torch.Tensor) -> torch.Tensor:
+            made: torch.Tensor = (
+                self.network.encode(part)[0] if encodes else self.network.decode(part)
+            )
+            return made
+
+        if memory_gb is None:
+            return run(views)
+        part = self.network.encoder if encodes else self.network.decoder
+        multiple = self.factor[0] if encodes else 1
+        made = [
+            windowed(run, part, view, memory_gb=memory_gb, multiple=multiple)
+            for view in views.split(1)
+        ]
+        return torch.cat(made)
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(reconstruction, codebook loss) of single frames (B, 1, spatial)."""

@@ -141,18 +141,3 @@ def test_a_network_with_normalization_has_no_exact_tiles():
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3), torch.nn.GroupNorm(2, 4))
     with pytest.raises(BadInput, match="GroupNorm looks at the whole volume"):
         tiles.read_stack(network)
-
-
-@torch.no_grad()
-def test_sliding_windows_are_close_for_a_network_with_normalization():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
-        network = torch.nn.Sequential(
-            torch.nn.Conv3d(1, 4, 3, padding=1),
-            torch.nn.GroupNorm(2, 4),
-            torch.nn.ConvTranspose3d(4, 1, 4, 2, 1),
-        ).double()
-    image = noise(1, 1, 16, 16, 16)
-    whole, made = network(image), tiles.sliding(network, image, (8, 8, 8))
-    assert made.shape == whole.shape
-    assert (made - whole).abs().mean() < 0.2 * whole.abs().mean()
