@@ -13,7 +13,7 @@ from audit.metric import METRICS, Metric
 from audit.phantoms import FAILURES, spoil, with_conditions
 from audit.result import Finding
 from audit.scoring import measure
-from audit.selfcheck import _monotone, _seen, _worse
+from audit.selfcheck.rows import is_monotone, is_seen, worse_of
 
 NAMES = METRICS.names()
 every_metric = pytest.mark.parametrize("name", NAMES)
@@ -170,7 +170,7 @@ def test_ranks_an_honest_cohort_above_the_failure_it_declares(
     told = [
         label
         for label, f in base.items()
-        if f.status == "ok" and label in broken and _seen(broken[label], f, _worse(metric, f))
+        if f.status == "ok" and label in broken and is_seen(broken[label], f, worse_of(metric, f))
     ]
     assert told, {
         k: (base[k].value, f.value, f.p_value, f.reason) for k, f in broken.items() if k in base
@@ -212,8 +212,8 @@ def test_monotone_forgives_no_more_than_half_an_interval() -> None:
     def finding(value: float) -> Finding:
         return Finding(metric="m", value=value, low=value - 0.1, high=value + 0.1)
 
-    assert _monotone([finding(v) for v in (0.1, 0.3, 0.25)], float)
-    assert not _monotone([finding(v) for v in (0.1, 0.5, 0.2)], float)
+    assert is_monotone([finding(v) for v in (0.1, 0.3, 0.25)], float)
+    assert not is_monotone([finding(v) for v in (0.1, 0.5, 0.2)], float)
 
 
 def test_conditions_follow_the_synthetic_cases(thorax_honest: Cohort) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TAIL = 0.025
-NULL_TAIL = 1.452  # (5.024 - 1) / 2^½ / 1.96: 97.5 % points of χ²_1 and of the Gaussian
+NULL_TAIL = 1.15  # standardized 97.5 % points of χ²_20 over the Gaussian's; of χ²_1 1.45
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +72,17 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
 def effective_clopper_pearson(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
     """Interval of a rate: Clopper-Pearson at the n that a jackknife standard error implies.
 
-    At 0 and 1, where the jackknife is blind, the n of the subjects stands.
+    At most the n of the subjects, which also stands where the jackknife finds no scatter.
 
     References:
-        Korn and Graubard 1998, Survey Methodology 24, 193-201.
+        Korn and Graubard 1998, Survey Methodology 24, 193-201, truncated.
     """
     from scipy.stats import beta
 
     size = float(n)
-    if 0 < value < 1 and scatter.error > 0:
-        size = min(max(value * (1 - value) / scatter.error**2, 2.0), 1e9)
+    if scatter.error > 0:
+        inside = (value * n + 2) / (n + 4)  # Agresti and Coull's: never 0 or 1
+        size = min(max(inside * (1 - inside) / scatter.error**2, 2.0), size)
     hits = value * size
     low = float(beta.ppf(TAIL, hits, size - hits + 1)) if hits > 0 else 0.0
     high = float(beta.ppf(1 - TAIL, hits + 1, size - hits)) if hits < size else 1.0
@@ -111,7 +112,7 @@ def score_interval(value: float, scatter: StandardError, n: int) -> tuple[float,
 
     The variance at D is ``null_error² + slope · D``: it falls to the null's as D falls to 0, which
     a standard error at the value overlooks. Below 0 it is the null's. The null's law is a mixture
-    of chi-squares, skewed to the right: the lower end keeps the tail of a single one.
+    of chi-squares, skewed to the right: the lower end keeps the tail of twenty.
 
     Raises:
         Unscattered: The standard error is 0.

@@ -1,0 +1,92 @@
+"""Honest populations of the self-check: phantoms with requested masks, and patches of a real scan.
+
+A population draws ``train`` (twice as large, for the floor), ``holdout`` and ``synthetic``, the
+last from the same distribution: nothing is wrong with it until a failure is planted.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.cohort import Case, Cohort, Role, cohort_of
+from audit.errors import BadInput
+from audit.volume import Volume
+
+PHANTOMS = ("thorax", "heart")
+PATCH = 32
+MOST_PATCHES = 24
+LEAST_PATCHES = 6
+ROLES: tuple[Role, ...] = ("train", "holdout", "synthetic")
+
+Cohorts = dict[str, Cohort]
+
+
+def phantoms(population: str, subjects: int, seed: int) -> Cohorts:
+    """Cohorts of one phantom population; the synthetic one follows its own masks.
+
+    Args:
+        population: One of ``PHANTOMS``.
+        subjects: In hold-out and synthetic; train has twice as many.
+        seed: Of the draw.
+
+    Raises:
+        BadInput: No population has this name.
+    """
+    from audit.phantoms import heart_cohort, thorax_cohort, with_conditions
+
+    makers: dict[str, Callable[..., Cohort]] = {"thorax": thorax_cohort, "heart": heart_cohort}
+    if population not in makers:
+        raise BadInput(f"no population is called '{population}'", f"one of {', '.join(makers)}")
+    drawn: Cohorts = {}
+    for index, role in enumerate(ROLES):
+        count = 2 * subjects if role == "train" else subjects
+        cases = list(makers[population](count, role=role, seed=1000 * seed + index))
+        drawn[role] = cohort_of(role, cases)
+    drawn["conditions"], drawn["synthetic"] = with_conditions(drawn["synthetic"])
+    return drawn
+
+
+def patches(path: Path, seed: int) -> Cohorts:
+    """Disjoint shares of the textured patches of one real volume, each patch as if a subject.
+
+    They are of one patient: sensitivity is shown on real texture, nothing is claimed of a
+    population.
+
+    Raises:
+        BadInput: The volume has fewer than 24 textured patches.
+    """
+    from audit.volume import read_volume
+
+    volume = read_volume(path)
+    lively = _textured(volume.array[:, :1])
+    if len(lively) < 4 * LEAST_PATCHES:
+        raise BadInput(f"{len(lively)} textured patches", f"at least {4 * LEAST_PATCHES}")
+    order = np.random.default_rng(seed).permutation(len(lively))
+    count = min(len(lively) // 4, MOST_PATCHES)
+    edges = {"train": (0, 2), "holdout": (2, 3), "synthetic": (3, 4)}
+    return {
+        role: cohort_of(
+            role, [_patch(volume, lively[i], i) for i in order[first * count : last * count]]
+        )
+        for role, (first, last) in ((r, edges[r]) for r in ROLES)
+    }
+
+
+def _textured(array: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    corners = [
+        (z, y, x)
+        for z in range(0, array.shape[2] - PATCH + 1, PATCH // 2)
+        for y in range(0, array.shape[3] - PATCH + 1, PATCH // 2)
+        for x in range(0, array.shape[4] - PATCH + 1, PATCH // 2)
+    ]
+    cut = [array[:, :, z : z + PATCH, y : y + PATCH, x : x + PATCH] for z, y, x in corners]
+    return [c for c in cut if float(c.std()) > 0.25 * float(array.std())]
+
+
+def _patch(volume: Volume, array: npt.NDArray[np.float32], index: int) -> Case:
+    name = f"patch-{index:04d}"
+    image = replace(volume, array=np.ascontiguousarray(array), affine=None)
+    return Case(id=name, subject=name, image=image)
