@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from audit.cache import default_cache
+from audit.carbon import find_intensity
+from audit.config import read_config
+from audit.errors import BadInput
 
 GIB = 2**30
 Status = Literal["OK", "WARN", "FAIL"]
@@ -144,13 +147,29 @@ def _rapl() -> Check:
     )
 
 
-def _country() -> Check:
-    return Check(
-        name="grid zone",
-        status="OK",
-        message="energy is kept in kWh; give the zone when you ask for CO2: "
-        "voxaudit footprint RUN --zone DEU",
-    )
+def _country(file: Path = Path("audit.yaml")) -> Check:
+    """The country code of the configuration here, without which there is energy but no CO2."""
+    name = "country code"
+    if not file.is_file():
+        return Check(
+            name=name,
+            status="OK",
+            message="no audit.yaml here; energy is kept in kWh, and CO2 is computed when asked: "
+            "voxaudit footprint RUN --zone DEU",
+        )
+    try:
+        zone = read_config(file).carbon.zone
+        message = f"{zone}, {find_intensity(zone).g_per_kwh:.0f} g/kWh" if zone else ""
+    except BadInput as error:
+        return Check(name=name, status="FAIL", message=str(error), fix="Correct audit.yaml")
+    if not message:
+        return Check(
+            name=name,
+            status="WARN",
+            message="audit.yaml names no carbon.zone: energy without CO2",
+            fix="Add carbon: {zone: DEU}, an ISO 3166 alpha-3 code",
+        )
+    return Check(name=name, status="OK", message=message)
 
 
 def _disk() -> Check:

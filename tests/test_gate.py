@@ -189,3 +189,14 @@ def test_modelled_energy_is_never_gated_and_counted_energy_is():
     assert "not a measurement" in verdict.message
     counted = finding("footprint.energy_per_volume", params={"meter": "counter"})
     assert only(judge(result(counted), gates=gates(gate))).verdict == "PASSED"
+
+
+def test_one_baseline_a_generator_is_found_by_the_run_s_name(tmp_path):
+    from reports.commands.gate import _named
+
+    run = tmp_path / "mine" / "ldm"
+    assert _named("baselines/{generator}.json", run) == "baselines/ldm.json"
+    assert _named("baselines/all.json", run) == "baselines/all.json"
+    for wrong in ("{dataset}.json", "{}.json", "{generator.json"):
+        with pytest.raises(BadInput, match="names the baseline"):
+            _named(wrong, run)

@@ -103,7 +103,16 @@ class Ignore(Record):
 
 
 class GatesFile(Record):
-    """The whole of gates.yaml."""
+    """The whole of gates.yaml.
+
+    Attributes:
+        schema_version: Of this file.
+        defaults: What gates take where they say nothing.
+        baseline: Accepted baseline, relative to this file; ``{generator}`` stands for the name of
+            the run folder.
+        gates: What a run must satisfy.
+        ignore: What was set aside for a while.
+    """
 
     schema_version: Literal[1] = 1
     defaults: Defaults = Defaults()

@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from audit.cli import JsonFlag, print_json, print_table
+from audit.errors import BadInput
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +38,7 @@ def gate(
     result = load_result(run)
     file = read_gates(gates)
     if baseline is None and file.baseline and gates is not None:
-        named = gates.parent / file.baseline.format(name=result.name)
+        named = gates.parent / _named(file.baseline, run)
         baseline = named if named.is_file() else None
     decision = judge(
         result,
@@ -67,3 +68,13 @@ def gate(
             print(note)
         print(decision.headline)
     raise typer.Exit(decision.exit_code)
+
+
+def _named(pattern: str, run: Path) -> str:
+    """File of a run's baseline: ``baselines/{generator}.json``, where one file is not for all."""
+    try:
+        return pattern.format(generator=run.resolve().name)
+    except (KeyError, IndexError, ValueError) as error:
+        raise BadInput(
+            f"gates.yaml names the baseline '{pattern}'", "no braces, or {generator}"
+        ) from error

@@ -119,7 +119,12 @@ def test_init_writes_files_that_are_valid_and_never_overwrites(tmp_path):
         init(tmp_path)
 
 
-def test_the_workflow_judges_every_run_and_fails_with_the_first_failure(tmp_path):
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [({"a": 0, "b": 0}, 0), ({"a": 3, "b": 1, "c": 4}, 1), ({"a": 3, "b": 4}, 4),
+     ({"a": 3, "b": 0}, 3), ({"a": 1, "b": 2}, 2), ({}, 4)],
+)  # fmt: skip
+def test_the_workflow_judges_every_run_and_ends_with_the_worst(tmp_path, codes, code):
     """The judging step, run in bash with a fake voxaudit."""
     from reports.commands.init import init
 
@@ -127,20 +132,22 @@ def test_the_workflow_judges_every_run_and_fails_with_the_first_failure(tmp_path
     workflow = yaml.safe_load((tmp_path / ".github/workflows/audit.yml").read_text())
     step = next(s["run"] for s in workflow["jobs"]["audit"]["steps"]
                 if "voxaudit gate" in s.get("run", ""))  # fmt: skip
-    for name in ("ok", "replay", "weak"):
+    for name in codes:
         folder = tmp_path / "runs" / "x" / name
         folder.mkdir(parents=True)
         (folder / "result.json").write_text("{}")
     fake = tmp_path / "voxaudit"
     fake.write_text(
-        '#!/bin/sh\necho "$2" >> judged\n'
-        'case "$2" in *replay*) exit 1;; *weak*) exit 3;; esac\nexit 0\n'
+        '#!/bin/sh\necho "$2" >> judged\ncase "$2" in '
+        + " ".join(f"*/{name}/) exit {value};;" for name, value in codes.items())
+        + " esac\n"
     )
     fake.chmod(0o755)
     path = f"{tmp_path}:/usr/bin:/bin"
     done = subprocess.run(["bash", "-e", "-c", step], cwd=tmp_path, env={"PATH": path}, check=False)
-    assert done.returncode == 1
-    assert len((tmp_path / "judged").read_text().split()) == 3
+    assert done.returncode == code
+    judged = tmp_path / "judged"
+    assert len(judged.read_text().split() if judged.is_file() else []) == len(codes)
 
 
 PLUGIN_RUN = (sys.executable, "-m", "pytest", "-q", "-p", "reports.pytest_plugin",
