@@ -11,6 +11,7 @@ import numpy.typing as npt
 from audit.cohort import Cohort
 from audit.errors import NotComputable
 from audit.extractor import EXTRACTORS, Encoder, Workshop, embed_cohort
+from audit.ledger_lines import Line, fold, read_all
 from audit.preprocessing import Preprocessing
 from audit.result import PhaseRecord
 
@@ -60,6 +61,8 @@ class Comparison:
         generator: The generator itself where it is ours, for metrics that need its loss.
         options: Further settings by metric or part, from the configuration.
         folder: Run folder, for private intermediate files; None in a notebook.
+        sampled_in: Folder whose ledger says what the samples cost, where `voxaudit sample` made
+            them; None where this run made them itself.
     """
 
     train: Cohort
@@ -72,7 +75,7 @@ class Comparison:
     generator: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
-    earlier_records: tuple[PhaseRecord, ...] = ()
+    sampled_in: Path | None = None
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -136,8 +139,21 @@ class Comparison:
         )
 
     def ledger_records(self) -> tuple[PhaseRecord, ...]:
-        """Phases booked so far: earlier attempts and this one."""
-        return (*self.earlier_records, *self.workshop.ledger.records())
+        """Phases booked so far: of the sampling, where it came before, and of this run."""
+        lines = self._sampling_lines()
+        sampled = tuple(total.record(phase) for phase, total in fold(lines).items())
+        return (*sampled, *self.workshop.ledger.records())
+
+    def ledger_lines(self) -> list[Line]:
+        """The same, increment by increment; empty in a notebook."""
+        own = read_all(self.folder / "ledger.jsonl") if self.folder is not None else []
+        return [*self._sampling_lines(), *own]
+
+    def _sampling_lines(self) -> list[Line]:
+        if self.sampled_in is None:
+            return []
+        lines = read_all(self.sampled_in / "ledger.jsonl")
+        return [line for line in lines if line["phase"] in ("sampling", "decoding")]
 
     def _features(self, extractor: str) -> Features:
         with self.workshop.ledger.phase(f"audit.features.{extractor}"):

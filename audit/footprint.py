@@ -23,10 +23,13 @@ def read_records(run: Path) -> tuple[PhaseRecord, ...]:
     Raises:
         BadInput: The folder has neither.
     """
-    if (run / "ledger.jsonl").is_file():
-        totals = fold(read_all(run / "ledger.jsonl"))
-        return tuple(total.record(phase) for phase, total in totals.items())
-    records = load_result(run).ledger
+    file = run / "ledger.jsonl"
+    booked = tuple(total.record(phase) for phase, total in fold(read_all(file)).items())
+    if booked and not (run / "result.json").is_file():
+        return booked
+    # What the samples cost where another command made them is in the result alone.
+    known = {record.phase for record in booked}
+    records = (*(r for r in load_result(run).ledger if r.phase not in known), *booked)
     if not records:
         raise BadInput(f"{run.name} has no ledger", "a run of `voxaudit run` or `score`")
     return records

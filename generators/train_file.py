@@ -6,7 +6,8 @@ from typing import Any
 
 from audit.cohort import Cohort, read_cohort
 from audit.errors import BadInput
-from audit.ledger import Ledger
+from audit.footprint import energy_of
+from audit.ledger import open_ledger
 from generators.protocol import GENERATORS
 from generators.recipe import Recipe, parse, read_yaml, recipe_tree
 
@@ -60,9 +61,9 @@ def read_train_file(
 
 def run_training(job: Job) -> dict[str, Any]:
     """Train, save, and say what each phase took."""
-    ledger = Ledger()
     generator = GENERATORS.load(job.recipe.family)(job.recipe)
-    generator.fit(job.cohort, folder=job.out, seed=job.seed, ledger=ledger)
+    with open_ledger(job.out) as ledger:
+        generator.fit(job.cohort, folder=job.out, seed=job.seed, ledger=ledger)
     return {
         "out": str(job.out),
         "family": job.recipe.family,
@@ -73,6 +74,7 @@ def run_training(job: Job) -> dict[str, Any]:
                 "seconds": r.duration_s,
                 "steps": r.work.get("steps"),
                 "volumes": r.work.get("volumes"),
+                "energy_kwh": energy_of([r]),
             }
             for r in ledger.records()
         ],

@@ -142,3 +142,52 @@ def test_a_monthly_table_reprojects_without_a_new_run(run, tmp_path):
     ]  # fmt: skip
     january, july = (json.loads(d.stdout)["emissions_g"] for d in done)
     assert january / july == pytest.approx(1.5)
+
+
+def test_the_cost_of_samples_made_before_comes_with_them(run, tmp_path_factory, monkeypatch):
+    """`voxaudit sample` leaves its ledger beside the samples; `voxaudit score` reads it."""
+    from audit.cohort import write_cohort
+    from audit.phantoms import thorax_cohort
+    from audit.scoring import score
+
+    monkeypatch.setenv("VOXAUDIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    out = tmp_path_factory.mktemp("scored")
+    write_cohort(thorax_cohort(2, role="synthetic", seed=2), run)
+    result = score(
+        train=thorax_cohort(2, role="train", seed=0),
+        holdout=thorax_cohort(2, role="holdout", seed=1),
+        synthetic=run,
+        only=("footprint.*",),
+        extractors=("intensity",),
+        out=out,
+    )
+    assert result["footprint.denoiser_calls_per_volume"].value == 50
+    assert result["footprint.energy_per_volume"].value == pytest.approx(400 / 3600)
+    assert result["footprint.scenarios[steps=2x]"].value == pytest.approx(700 / 3600)
+    assert "power_sensor" in result["footprint.counted_energy_per_volume"].reason
+    assert {r.phase for r in result.ledger} >= {"sampling", "decoding"}
+    assert project(out)["energy_per_volume_kwh"] == pytest.approx(400 / 3.6e6)
+
+
+def test_counted_energy_has_an_interval_over_batches(run, tmp_path_factory):
+    lines = (run / "ledger.jsonl").read_text()
+    counted = tmp_path_factory.mktemp("counted")
+    (counted / "ledger.jsonl").write_text(
+        lines.replace('"power_sensor"', '"counter"').replace('"host": ""', '"host": "a"')
+    )
+    from types import SimpleNamespace
+
+    from audit.ledger_lines import fold, read_all
+    from audit.metrics.footprint.counted_energy_per_volume import compute
+
+    found = read_all(counted / "ledger.jsonl")
+    comparison = SimpleNamespace(
+        ledger_lines=lambda: found,
+        ledger_records=lambda: [t.record(p) for p, t in fold(found).items()],
+    )
+    measured = compute(comparison, None)
+    assert measured.estimate.value == pytest.approx(400 / 3600)
+    assert (measured.estimate.low, measured.estimate.high) == pytest.approx((400 / 3600,) * 2)
+    assert measured.params["components"] == "gpu"
+    assert measured.params["metered_s"] == 80
+    assert measured.params["host"]

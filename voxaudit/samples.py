@@ -88,6 +88,7 @@ def sample_and_score(
         labels=config.data.labels,
         generator=generator,
         ledger=ledger,
+        sampled_in=Path(spec.path) if generator is None and spec.path is not None else None,
     )
 
 

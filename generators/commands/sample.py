@@ -31,6 +31,7 @@ def sample(
 ) -> None:
     """Draw volumes as compressed NIfTI; the same command continues an interrupted run."""
     from audit.cohort import read_cohort
+    from audit.ledger import open_ledger
     from generators.kept import kept_generators
     from generators.library import load
     from generators.sampling import sample_to_folder
@@ -45,10 +46,14 @@ def sample(
     masks = read_cohort(conditions, role="conditions") if conditions else None
     changes = {k: v for k, v in settings.items() if v is not None}
     places = {p: out / p.name for p in kept_generators(folder)} if checkpoints else {folder: out}
-    made = [
-        str(sample_to_folder(load(place), n, target, seed=seed, conditions=masks, **changes))
-        for place, target in places.items()
-    ]
+    made = []
+    for place, target in places.items():
+        generator = load(place)
+        with open_ledger(target) as ledger:  # beside the samples, where `score` finds it
+            manifest = sample_to_folder(
+                generator, n, target, seed=seed, conditions=masks, ledger=ledger, **changes
+            )
+        made.append(str(manifest))
     if as_json:
         print_json({"manifest": made if checkpoints else made[0], "n": n, "seed": seed})
     else:

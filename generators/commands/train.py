@@ -31,6 +31,6 @@ def train(
     if as_json:
         print_json(summary)
     else:
-        print_table(summary["phases"], ["phase", "seconds", "steps", "volumes"])
+        print_table(summary["phases"], ["phase", "seconds", "steps", "volumes", "energy_kwh"])
         print(f"Generator: {summary['out']}")
         print(f"Next: voxaudit sample {summary['out']} --n 64 --seed 1 --out samples")

@@ -13,7 +13,6 @@ from audit.errors import NotComputable
 from audit.estimate import Estimate
 from audit.extrapolation import LEAST_PIECES, WARM_UP, half_width
 from audit.footprint import GENERATION, voxels_per_volume
-from audit.ledger_lines import read_all
 from audit.metric import Measurement, Metric
 from audit.result import PhaseRecord
 from audit.work_costs import Pieces, pieces_of
@@ -26,12 +25,9 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
     hosts = {host for r in records for host in r.hosts}
     if len(hosts) > 1:
         raise NotComputable(f"{len(hosts)} machines metered this run", "one machine")
-    if comparison.folder is None:
-        raise NotComputable("no run folder holds the ledger", "a run of `voxaudit run`")
-    lines = read_all(comparison.folder / "ledger.jsonl")
-    pieces = pieces_of(lines, GENERATION, "volumes", components)
+    pieces = pieces_of(comparison.ledger_lines(), GENERATION, "volumes", components)
     if not len(pieces.units):
-        raise NotComputable("the ledger has no sampling", "sampled volumes")
+        raise NotComputable("no ledger on disk has sampling", "samples of `voxaudit run`")
     estimate = per_volume_wh(pieces)
     return Measurement(
         estimate=estimate,
