@@ -170,6 +170,44 @@ def test_a_conditional_generator_responds_to_its_condition_and_names_it(
     assert np.abs(arrays(first) - arrays(second)).max() > 0
 
 
+OFFICIAL = [kind for kind in KINDS if kind.family in {"voldit", "cardiodit", "medlord"}]
+
+
+@pytest.mark.parametrize("kind", OFFICIAL, ids=str)
+def test_a_trained_generator_computes_the_same_from_its_export_in_the_official_layout(
+    kind: Kind, made: dict[Kind, VolumeGenerator], cohorts: dict[str, Cohort], tmp_path: Path
+) -> None:
+    from generators import load_official
+    from generators.convert import FILES, export_official
+
+    generator: Any = made[kind]
+    generator.save(tmp_path / "own")
+    export_official(tmp_path / "own", tmp_path / "official")
+    names = {"stage1": "stage1", **FILES[kind.family]}
+    if not kind.masks:
+        names.pop("adapter", None)
+    given = {
+        f"{part}_{what}": tmp_path / "official" / f"{name}.{suffix}"
+        for part, name in names.items()
+        for what, suffix in (("config", "yaml"), ("checkpoint", "pth"))
+    }
+    assert set(given.values()) == set((tmp_path / "official").iterdir())
+    ours, theirs = generator.model, load_official(kind.family, **given)
+    assert theirs.scale_factor == pytest.approx(ours.scale_factor)
+    noise = torch.randn((1, *generator.latent_shape), generator=torch.Generator().manual_seed(0))
+    condition = None
+    if kind.masks:
+        labels = cohorts[kind.data][0].labels
+        masks = torch.from_numpy(generator.grid.masks(generator.grid.codes(labels)))[None]
+        condition = generator.family.to_model(masks)
+    latents = [m.sample_latent(noise, steps=2, condition=condition) for m in (ours, theirs)]
+    torch.testing.assert_close(latents[1], latents[0])
+    images = [
+        m.decode(latent / m.scale_factor) for m, latent in zip((ours, theirs), latents, strict=True)
+    ]
+    torch.testing.assert_close(images[1], images[0])
+
+
 @pytest.mark.parametrize("family", ["ldm", "voldit"])
 def test_conditions_and_training_must_agree(
     family: str, made: dict[Kind, VolumeGenerator], cohorts: dict[str, Cohort]

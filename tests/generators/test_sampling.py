@@ -1,7 +1,9 @@
 """Samples on disk: resumable, shardable, with geometry and conditions."""
 
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,3 +97,59 @@ def test_samplers_and_their_misspelling(generator: LDM, cohort: Cohort) -> None:
         list(generator.sample(1, seed=1, conditions=cohort, sampler="dimm"))
     with pytest.raises(BadInput, match="did you mean 'steps'"):
         generator.sample(1, seed=1, conditions=cohort, step=3)
+
+
+def test_a_slow_disk_does_not_hold_up_the_next_batch(
+    generator: LDM, cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from generators import drawing, sampling
+
+    written, denoised = threading.Event(), threading.Event()
+    batches = []
+    latents, write_volume = drawing._latents, sampling.write_volume
+
+    def denoise(*args: Any) -> Any:
+        batches.append(written.is_set())
+        if len(batches) == 2:
+            denoised.set()
+        return latents(*args)
+
+    def write(*args: Any) -> None:
+        assert denoised.wait(60)  # the first file waits for the second batch
+        write_volume(*args)
+        written.set()
+
+    monkeypatch.setattr(drawing, "_latents", denoise)
+    monkeypatch.setattr(sampling, "write_volume", write)
+    sample_to_folder(generator, 2, tmp_path, seed=1, conditions=cohort, batch_size=1)
+    assert batches == [False, False]
+    assert len(images(tmp_path)) == 2
+
+
+def test_batch_size_and_length_of_the_run_do_not_change_a_sample(
+    generator: LDM, cohort: Cohort
+) -> None:
+    given: dict[str, Any] = {"seed": 1, "conditions": cohort, "sampler": "ddpm"}
+    (alone,) = generator.sample(8, indices=[7], batch_size=1, **given)
+    (of_many,) = generator.sample(800, indices=[7], batch_size=1, **given)
+    together = list(generator.sample(8, indices=[5, 6, 7], batch_size=3, **given))[2]
+    assert alone.id == of_many.id == together.id == "sample-00007"
+    np.testing.assert_array_equal(of_many.image.array, alone.image.array)
+    scale = float(np.ptp(alone.image.array))
+    np.testing.assert_allclose(together.image.array, alone.image.array, atol=1e-4 * scale)
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_draws_the_same_volume(
+    generator: LDM, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    plain = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: plain(self, backend="eager"))
+    (before,) = generator.sample(1, seed=1, conditions=cohort)
+    (after,) = generator.sample(1, seed=1, conditions=cohort, compile=True)
+    np.testing.assert_allclose(after.image.array, before.image.array, atol=1e-3)
+    assert generator.model is not None
+    generator.model.denoiser._compiled_call_impl = None
+    torch._dynamo.reset()
