@@ -143,12 +143,16 @@ class Denoiser(Optimization):
         picture_every: Steps between sample pictures in TensorBoard; 0 for none.
         keep_every: Steps between generators that are kept as they are then, under
             ``checkpoints/``, to be audited over the training; 0 keeps none.
+        sharded: Whether the processes of ``torchrun`` split weights, gradients, optimizer and
+            averages (FSDP) instead of holding all of them each (DDP). Denoiser only; no pictures
+            are drawn then.
     """
 
     condition_dropout: float = Field(0.1, ge=0, le=1)
     channel_dropout: float = Field(0.0, ge=0, le=1)
     picture_every: int = Field(500, ge=0)
     keep_every: int = Field(0, ge=0)
+    sharded: bool = False
 
 
 class Sampling(Settings):

@@ -26,10 +26,12 @@ class Material:
         synthetic: Exemplars of synthetic cases.
         real: Exemplars of real cases; empty where they may not be shown.
         pairs: Rows of private/pairs.csv; empty where they may not be shown.
+        paired: Exemplars of the closest pairs; real ones only where they may be shown.
         internal: Whether real patients may be shown.
         public_phantoms: Whether the "real" cases are phantoms, which anyone may see.
         errors: Names of the metrics that left a traceback.
         gate_notes: Ignores in force and expired ones, as the last gate printed them.
+        curve: Rows of curve.csv: numbers at several moments of the training.
     """
 
     result: AuditResult
@@ -37,10 +39,12 @@ class Material:
     synthetic: Sequence[Exemplar] = ()
     real: Sequence[Exemplar] = ()
     pairs: Sequence[dict[str, Any]] = ()
+    paired: Sequence[Exemplar] = ()
     internal: bool = False
     public_phantoms: bool = False
     errors: Sequence[str] = ()
     gate_notes: Sequence[str] = ()
+    curve: Sequence[dict[str, Any]] = ()
 
     @property
     def populations(self) -> tuple[str, ...]:
@@ -99,12 +103,20 @@ def read_material(run: str | Path, *, images: Images = "redacted") -> Material:
         cases=_read_table(folder / "cases.csv"),
         synthetic=read_exemplars(folder / "exemplars") if images != "none" else [],
         real=read_exemplars(folder / "private" / "exemplars") if shown else [],
+        paired=_paired(folder, made=images != "none", real=shown),
         pairs=_read_rows(folder / "private" / "pairs.csv") if shown else [],
         internal=images == "all" and not public,
         public_phantoms=public,
         errors=errors,
         gate_notes=_gate_notes(folder / "gate.json"),
+        curve=_read_rows(folder / "curve.csv"),
     )
+
+
+def _paired(folder: Path, *, made: bool, real: bool) -> list[Exemplar]:
+    """Exemplars that were kept for the closest pairs."""
+    found = read_exemplars(folder / "exemplars" / "pairs") if made else []
+    return found + (read_exemplars(folder / "private" / "exemplars" / "pairs") if real else [])
 
 
 def _gate_notes(file: Path) -> list[str]:

@@ -20,6 +20,7 @@ SMALL: Mapping[str, Any] = {
     "denoiser": {"steps": 1200, "batch_size": 4, "keep_every": 300},
     "tensorboard": False,
 }
+METRICS = ("memorization.membership", "memorization.copy_rate", "memorization.similarity_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ def study(
     recipe: Mapping[str, Any] = SMALL,
     samples: int = 32,
     held_out: int = 64,
+    only: Sequence[str] = METRICS,
     seed: int = 0,
 ) -> "pd.DataFrame":
     """Train and audit each setting over its training; a repeated call resumes.
@@ -64,11 +66,11 @@ def study(
         recipe: Changes to ``ldm-tiny``; keeps generators by ``keep_every``.
         samples: Volumes of each moment.
         held_out: Patients that no setting sees.
+        only: Metrics of the curves.
         seed: Of phantoms, training, sampling and audit.
 
     Returns:
-        Rows of every ``curve.csv``, and of the membership attacks on the finished generator, with
-        their ``setting``.
+        Rows of every ``curve.csv`` (see ``audit.over_training``), with their ``setting``.
     """
     import pandas as pd
 
@@ -85,7 +87,7 @@ def study(
     tables = []
     for setting in settings:
         train = everyone.subset(range(setting.patients))
-        table = _one(setting, train, work / setting.name, recipe, samples, shared)
+        table = _one(setting, train, work / setting.name, recipe, samples, only, shared)
         tables.append(table.assign(setting=setting.name))
     return pd.concat(tables, ignore_index=True)
 
@@ -117,12 +119,13 @@ def _one(
     folder: Path,
     recipe: Mapping[str, Any],
     samples: int,
+    only: Sequence[str],
     shared: Mapping[str, Any],
 ) -> "pd.DataFrame":
     import pandas as pd
 
     import audit
-    from audit.over_training import score_moments
+    from audit.over_training import FOLDER, Moment, write_curve
     from generators.choose import choose
     from generators.kept import kept_generators
     from generators.library import load
@@ -131,21 +134,17 @@ def _one(
     seed = shared["seed"]
     generator = choose("ldm", preset="ldm-tiny", params=dict(recipe))
     generator.fit(augmented(train, setting.views, seed=seed), folder=folder / "model", seed=seed)
-    for place in kept_generators(folder / "model"):
-        sample_to_folder(load(place), samples, folder / "samples" / place.name, seed=seed)
-    curve = pd.read_csv(
-        score_moments(folder / "samples", out=folder / "run", train=train, **shared)
-    )
-    attack = audit.score(
-        train=train,
-        synthetic=folder / "samples" / curve.checkpoint.iloc[-1],
-        generator=generator,
-        only=("memorization.membership",),
-        out=folder / "attack",
-        **shared,
-    )
-    found = attack.to_frame().assign(step=curve.step.max())
-    return pd.concat([curve, found[list({*curve.columns} & {*found.columns})]])
+    runs = []
+    for place, kept in kept_generators(folder / "model").items():
+        target, at_that_time = folder / FOLDER / place.name, load(place)
+        made = sample_to_folder(at_that_time, samples, target / "synthetic", seed=seed)
+        result = audit.score(
+            train=train, synthetic=made, generator=at_that_time, only=only, out=target, **shared
+        )
+        runs.append(
+            (Moment(name=place.name, step=kept.step, about={"passes": kept.passes}), result)
+        )
+    return pd.read_csv(write_curve(runs, folder))
 
 
 def _copy_encoder(train: "Cohort", holdout: "Cohort", folder: Path, seed: int) -> Path:

@@ -48,9 +48,9 @@ class Course:
 
     def key(self, stage: str) -> str:
         """Hash of all that decides a stage: checkpoints of another one are not continued."""
-        watching = {"keep_every"}
+        neutral = {"keep_every", "sharded"}  # they decide no weight
         settings = self.recipe.model_dump(
-            mode="json", exclude={"denoiser": watching, "adapter": watching}
+            mode="json", exclude={"denoiser": neutral, "adapter": neutral}
         )
         ignored = {"description", "source", "sampling", "tensorboard"}
         later = {"stage1": {"denoiser", "adapter"}, "denoiser": {"adapter"}}.get(stage, set())

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from generators.recipe import Denoiser
+from audit.errors import BadInput
+from generators.recipe import Denoiser, Recipe
 from generators.seeds import Draw, generator_for
 from generators.training.batches import Item, Items
 from generators.training.course import Course
@@ -33,12 +34,36 @@ class Denoise(torch.nn.Module):
 
 
 def train_denoiser(course: Course, keys: list[str]) -> None:
-    """Train the denoiser on stored latents."""
-    model = course.model
+    """Train the denoiser on stored latents; what was split over processes is whole again then."""
+    model, settings = course.model, course.recipe.denoiser
     conditional = bool(getattr(model, "denoiser_takes_condition", False))
-    _train(
-        course, keys, "denoiser", course.recipe.denoiser, model.denoiser, conditional=conditional
-    )
+    if not settings.sharded:
+        _train(course, keys, "denoiser", settings, model.denoiser, conditional=conditional)
+        return
+    from generators.training.sharding import gather, hollow
+
+    split, whole = model.denoiser, hollow(model.denoiser)
+    _train(course, keys, "denoiser", settings, split, conditional=conditional)
+    whole.load_state_dict(gather(split.state_dict()), assign=True)
+    model.denoiser = whole.requires_grad_(requires_grad=False).eval()
+
+
+def refuse_unshardable(recipe: Recipe) -> None:
+    """Refuse what weights that are split over processes cannot do.
+
+    Raises:
+        BadInput: fp16, kept generators, or an adapter that is to be split.
+    """
+    if recipe.adapter is not None and recipe.adapter.sharded:
+        raise BadInput("a sharded adapter", "a sharded denoiser", "Set adapter.sharded: false")
+    if not recipe.denoiser.sharded:
+        return
+    if recipe.denoiser.precision == "fp16":
+        raise BadInput("sharded weights in fp16", "bf16 or no", "Set precision: bf16")
+    if recipe.denoiser.keep_every:
+        raise BadInput(
+            "keep_every with sharded weights", "one of them", "Set keep_every: 0 or sharded: false"
+        )
 
 
 def train_adapter(course: Course, keys: list[str]) -> None:
@@ -78,6 +103,7 @@ def _train(
             picture=lambda: _picture(course, keys[0], conditional=conditional),
             picture_every=settings.picture_every,
             keep_every=settings.keep_every,
+            sharded=settings.sharded,
         ),
     )
     course.model.requires_grad_(requires_grad=False)

@@ -1,8 +1,9 @@
 """The loop that all stages share: batches, backward, clipping, averages, checkpoints, logs.
 
 The engine is Accelerate: it wraps networks for DDP under ``torchrun`` and is a thin layer over
-torch.distributed otherwise; weights are whole on every process (no FSDP). Autocast and the fp16
-scaler stay here, because a first stage steps two optimizers with one scaler.
+torch.distributed otherwise. A sharded stage is split by torch's own FSDP instead: Accelerate's
+takes no CPU and would want the checkpoints and averages that are here. Autocast and the fp16 scaler
+stay here, because a first stage steps two optimizers with one scaler.
 """
 
 import math
@@ -70,6 +71,7 @@ class Stage:
         picture: Draws a gray image (y, x) in [0, 1] for TensorBoard, or None.
         picture_every: Steps between pictures; 0 for none.
         keep_every: Steps between generators that are kept; 0 for none.
+        sharded: Whether the processes split the one network that is trained.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Stage:
     picture: Callable[[], torch.Tensor] | None = None
     picture_every: int = 0
     keep_every: int = 0
+    sharded: bool = False
 
 
 def run_stage(course: Course, stage: Stage) -> None:
@@ -104,7 +107,7 @@ def _engine(*, cpu: bool) -> Any:
     """An Accelerator; its process-wide state is renewed where an earlier one used the GPU.
 
     Raises:
-        BadInput: The environment asks for sharded weights: checkpoints and averages here are not.
+        BadInput: The environment asks for sharded weights, which the recipe decides.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
@@ -113,9 +116,8 @@ def _engine(*, cpu: bool) -> Any:
         if os.environ.get(f"ACCELERATE_USE_{sharded}", "false").lower() == "true":
             raise BadInput(
                 f"ACCELERATE_USE_{sharded} asks for weights sharded over processes",
-                "DDP, with whole weights on every process",
-                "Start with torchrun; to save memory raise accumulate or set "
-                "gradient_checkpointing: true",
+                "the recipe to say so",
+                "Start with torchrun and set sharded: true in the recipe's denoiser",
             )
     alone = not torch.distributed.is_initialized()
     if cpu and alone and torch.cuda.is_available():
@@ -129,11 +131,12 @@ class _Run:
     def __init__(self, course: Course, stage: Stage, engine: Any) -> None:
         self.course, self.stage, self.engine = course, stage, engine
         self.file = course.folder / stage.name / "last.ckpt"
+        self.sharded = stage.sharded and engine.num_processes > 1
         self.calls = {}
         self.optimizers = {}
         for name, trainee in stage.trainees.items():
             trainee.network.train()
-            self.calls[name] = engine.prepare(trainee.call)
+            self.calls[name] = self.wrap(trainee)
             self.optimizers[name] = torch.optim.AdamW(
                 [p for p in trainee.network.parameters() if p.requires_grad],
                 lr=trainee.learning_rate,
@@ -143,6 +146,15 @@ class _Run:
                 trainee.ema = Ema(trainee.network, stage.settings.ema_decay)
         fp16 = stage.settings.precision == "fp16"
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=fp16)
+
+    def wrap(self, trainee: Trainee) -> Any:
+        """What is called in training: split over the processes, or one whole copy on each."""
+        if not self.sharded:
+            return self.engine.prepare(trainee.call)
+        from generators.training.sharding import shard
+
+        shard(trainee.network, self.engine.device, self.engine.num_processes)
+        return trainee.call.to(self.engine.device)
 
     def resume(self) -> int:
         """Load the last checkpoint; returns the step to go on with."""
@@ -155,6 +167,8 @@ class _Run:
                 "the same recipe, cohort and seed",
                 "Choose another --out, or delete the folder",
             )
+        if self.sharded:
+            self.split(state)
         for name, trainee in self.stage.trainees.items():
             trainee.network.load_state_dict(state["networks"][name])
             self.optimizers[name].load_state_dict(state["optimizers"][name])
@@ -163,6 +177,19 @@ class _Run:
         self.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"])
         return int(state["step"])
+
+    def split(self, state: dict[str, Any]) -> None:
+        """Each process keeps its part of a checkpoint."""
+        from generators.training.sharding import scatter, scatter_optimizer
+
+        for name, trainee in self.stage.trainees.items():
+            like = trainee.network.state_dict()
+            state["networks"][name] = scatter(state["networks"][name], like)
+            state["optimizers"][name] = scatter_optimizer(
+                state["optimizers"][name], self.optimizers[name]
+            )
+            if trainee.ema is not None:
+                state["ema"][name] = scatter(state["ema"][name], trainee.ema.shadow)
 
     def train(self, steps: range) -> None:
         """Run the remaining steps."""
@@ -210,7 +237,7 @@ class _Run:
         for piece in range(settings.accumulate):
             batch = {k: v.to(self.engine.device) for k, v in next(batches).items()}
             with ExitStack() as stack:
-                if piece + 1 < settings.accumulate:
+                if piece + 1 < settings.accumulate and not self.sharded:
                     for call in self.calls.values():
                         stack.enter_context(self.engine.no_sync(call))
                 losses, logs = self.losses(batch, step)
@@ -254,7 +281,7 @@ class _Run:
             if trainee.ema is not None:
                 trainee.ema.update(trainee.network, step)
         self.scaler.update()
-        return float(norms[0])
+        return float(getattr(norms[0], "full_tensor", lambda: norms[0])())
 
     def refuse_nan(self, step: int, logged: dict[str, float]) -> None:
         """Stop before a broken loss reaches the weights."""
@@ -269,26 +296,28 @@ class _Run:
 
     def save(self, step: int) -> None:
         """Write a checkpoint; ``step`` is the next one to run."""
-        if self.engine.is_main_process:
-            trainees = self.stage.trainees
-            write_checkpoint(
-                self.file,
-                {
-                    "key": self.course.key(self.stage.name),
-                    "step": step,
-                    "networks": {n: t.network.state_dict() for n, t in trainees.items()},
-                    "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-                    "ema": {n: t.ema.shadow for n, t in trainees.items() if t.ema is not None},
-                    "scaler": self.scaler.state_dict(),
-                    "random": random_state(),
-                },
-            )
+        main, trainees = self.engine.is_main_process, self.stage.trainees
+        state: dict[str, Any] = {
+            "key": self.course.key(self.stage.name),
+            "step": step,
+            "networks": {n: t.network.state_dict() for n, t in trainees.items()},
+            "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
+            "ema": {n: t.ema.shadow for n, t in trainees.items() if t.ema is not None},
+            "scaler": self.scaler.state_dict(),
+            "random": random_state(),
+        }
+        if self.sharded:
+            from generators.training.sharding import gather
+
+            state = gather(state, keep=main)
+        if main:
+            write_checkpoint(self.file, state)
         self.engine.wait_for_everyone()
 
     def draw_picture(self, step: int, history: History) -> None:
         """Show what the network makes at this step."""
         stage = self.stage
-        due = stage.picture_every and (step + 1) % stage.picture_every == 0
+        due = stage.picture_every and (step + 1) % stage.picture_every == 0 and not self.sharded
         if due and stage.picture is not None and self.engine.is_main_process:
             with torch.no_grad():
                 history.picture(step, "sample", stage.picture().float().cpu())

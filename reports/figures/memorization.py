@@ -6,6 +6,7 @@ import numpy as np
 
 from audit.result import Finding
 from reports.drawings.series import series_pictures
+from reports.drawings.training_curve import training_curves
 from reports.figure import (
     BAD,
     HOLDOUT,
@@ -44,7 +45,7 @@ CAPTIONS = {
 
 
 def draw(material: Material) -> Iterator[Picture]:
-    """Similarity distributions with the threshold, then what further metrics recorded."""
+    """Similarity distributions, copies over the training, then what further metrics recorded."""
     shown: list[list[float]] = []
     done = [f for f in material.findings("memorization") if f.status == "ok"]
     for finding in sorted(done, key=rank):
@@ -52,6 +53,7 @@ def draw(material: Material) -> Iterator[Picture]:
         if values and values not in shown:  # several metrics read the same search
             shown.append(values)
             yield _similarities(finding)
+    yield from training_curves(material.curve)
     yield from series_pictures(
         done, skip=(*(name for name, _, _ in CURVES), "threshold"), captions=CAPTIONS
     )

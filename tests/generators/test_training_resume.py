@@ -1,6 +1,7 @@
 """Training killed and resumed equals training never interrupted; two processes equal one."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from generators.training.history import read_lines
@@ -46,13 +48,14 @@ def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(
         assert lines == read_lines(tmp_path / stage / "history.jsonl")
 
 
-def test_two_processes_have_the_loss_curve_of_one(whole: Path, tmp_path: Path) -> None:
+def train_by_two(*arguments: object) -> tuple[list[int], list[str]]:
+    """Exit codes and messages of two processes under torchrun's environment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
     workers = [
         subprocess.Popen(
-            [sys.executable, WORKER, tmp_path, "never"],
+            [sys.executable, WORKER, *map(str, arguments)],
             env={**QUIET, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
                  "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"},
             stderr=subprocess.PIPE,
@@ -60,7 +63,63 @@ def test_two_processes_have_the_loss_curve_of_one(whole: Path, tmp_path: Path) -
         for rank in range(2)
     ]  # fmt: skip
     outcomes = [worker.communicate(timeout=300)[1].decode() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], outcomes
+    return [worker.returncode for worker in workers], outcomes
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    codes, outcomes = train_by_two(folder, "never")
+    assert codes == [0, 0], outcomes
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sharded(two: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = with_first_stage(two, tmp_path_factory.mktemp("sharded") / "model")
+    codes, outcomes = train_by_two(folder, "never", "sharded")
+    assert codes == [0, 0], outcomes
+    return folder
+
+
+def with_first_stage(source: Path, folder: Path) -> Path:
+    """A training whose first stage and latents are done."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("denoiser", "*.safetensors"))
+    return folder
+
+
+def test_two_processes_have_the_loss_curve_of_one(whole: Path, two: Path) -> None:
+    same_curves(whole, two)
+
+
+def test_weights_sharded_over_two_processes_are_those_of_whole_ones(
+    whole: Path, two: Path, sharded: Path
+) -> None:
+    same_curves(whole, sharded)
+    expected, found = (load_file(place / "model.safetensors") for place in (two, sharded))
+    assert expected.keys() == found.keys()
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.slow
+def test_sharded_weights_are_killed_and_resumed_bit_for_bit_on_any_number_of_processes(
+    two: Path, sharded: Path, tmp_path: Path
+) -> None:
+    folder = with_first_stage(two, tmp_path / "model")
+    codes, outcomes = train_by_two(folder, "denoiser:2", "sharded")
+    assert codes == [-signal.SIGKILL] * 2, outcomes
+    alone = tmp_path / "alone"
+    shutil.copytree(folder, alone)
+    codes, outcomes = train_by_two(folder, "never", "sharded")
+    assert codes == [0, 0], outcomes
+    expected, resumed = (load_file(place / "model.safetensors") for place in (sharded, folder))
+    assert all(resumed[name].equal(expected[name]) for name in expected)
+    assert train(alone) == 0  # its checkpoint holds whole weights
+    same_curves(folder, alone)
+
+
+def same_curves(whole: Path, tmp_path: Path) -> None:
     for stage in ("stage1", "denoiser"):
         one = read_lines(whole / stage / "history.jsonl")
         two = read_lines(tmp_path / stage / "history.jsonl")

@@ -14,14 +14,14 @@ from audit.phantoms import thorax_cohort
 from generators.models.ldm import LDM
 
 
-def main(folder: Path, kill_at: str) -> None:
+def main(folder: Path, kill_at: str, *, sharded: bool) -> None:
     torch.set_num_threads(1)
     recipe = micro_recipe(
         "ldm",
         stage1={"steps": 4, "checkpoint_every": 1, "adversarial_weight": 0.1,
                 "discriminator_channels": 4, "discriminator_layers": 1},
         denoiser={"steps": 4, "checkpoint_every": 1, "ema_decay": 0.9, "batch_size": 4,
-                  "learning_rate": 0.001},
+                  "learning_rate": 0.001, "sharded": sharded, "gradient_clip": 1.0},
     )  # fmt: skip
 
     def die(stage: str, step: int) -> None:
@@ -33,4 +33,4 @@ def main(folder: Path, kill_at: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sharded=sys.argv[3:] == ["sharded"])
