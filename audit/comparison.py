@@ -138,6 +138,11 @@ class Comparison:
             ),
         )
 
+    def known_labels(self) -> "Labels | None":
+        """Label maps where they have been made; None where nothing has asked for them yet."""
+        made = self._made.get("labels")
+        return None if isinstance(made, NotComputable) else made
+
     def ledger_records(self) -> tuple[PhaseRecord, ...]:
         """Phases booked so far: of the sampling, where it came before, and of this run."""
         lines = self._sampling_lines()

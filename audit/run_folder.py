@@ -3,7 +3,7 @@
 ::
 
     result.json   cases.csv   report.html      what may be shared
-    exemplars/NNN.npz                          synthetic volumes that the report draws
+    exemplars/NNN.npz   exemplars/pairs/       synthetic volumes that the report draws
     parts/METRIC.json                          findings as they were measured, for resuming
     private/                                   real volumes and patient links: never share it
     errors/METRIC.txt                          tracebacks
@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from audit.cohort import Case
 from audit.comparison import Comparison
 from audit.errors import BadInput
-from audit.preprocessing import Preprocessing
 from audit.pseudonym import pseudonym
 from audit.result import Finding, write_bytes, write_text
+from audit.volume import LabelMap
 
 if TYPE_CHECKING:
     import pandas as pd
 
 EXEMPLARS = 12
+CLOSEST = 8
 PRIVATE_NOTE = "Holds images of real patients and links to them. Never share this folder.\n"
 
 
@@ -127,32 +128,75 @@ def public_id(role: str, case_id: str) -> str:
 
 
 def write_exemplars(folder: Path, comparison: Comparison) -> None:
-    """Write the volumes that reports draw: synthetic to exemplars/, real to private/exemplars/."""
+    """Write the volumes that reports draw: synthetic to exemplars/, real to private/exemplars/.
+
+    A few of each role, spread evenly over the cohort; and, apart from them in ``pairs/``, those
+    that the memorization audit finds closest to each other.
+    """
+    closest = _closest(folder)
     for role in ("synthetic", "train", "holdout"):
         target = folder / ("exemplars" if role == "synthetic" else "private/exemplars")
         cohort = comparison.cohort_or_empty(role)
         picks = np.unique(np.linspace(0, len(cohort) - 1, min(EXEMPLARS, len(cohort))).astype(int))
+        prefix = "" if role == "synthetic" else f"{role}-"
         for position, i in enumerate(picks):
-            prefix = "" if role == "synthetic" else f"{role}-"
-            write_bytes(
-                target / f"{prefix}{position:03d}.npz",
-                _exemplar(cohort[int(i)], role, comparison.preprocessing),
-            )
+            _write_exemplar(target / f"{prefix}{position:03d}.npz", int(i), role, comparison)
+        places = {public_id(role, name): i for i, name in enumerate(cohort.ids)}
+        for position, name in enumerate(n for n in closest.get(role, ()) if n in places):
+            file = target / "pairs" / f"{prefix}{position:03d}.npz"
+            _write_exemplar(file, places[name], role, comparison)
 
 
-def _exemplar(case: Case, role: str, preprocessing: Preprocessing) -> bytes:
-    image = preprocessing(case.image)[0]
+def _closest(folder: Path) -> dict[str, list[str]]:
+    """Public ids by role of the closest pairs, as the memorization audit left them."""
+    import pandas as pd
+
+    found: dict[str, list[str]] = {}
+    file = folder / "private" / "pairs.csv"
+    if file.is_file():
+        best = pd.read_csv(file, dtype={"synthetic": str, "train": str})
+        best = best.sort_values("similarity", ascending=False).drop_duplicates("synthetic")
+        best = best.head(CLOSEST)
+        found = {"synthetic": best["synthetic"].tolist(), "train": best["train"].tolist()}
+    cases = pd.read_csv(folder / "cases.csv", dtype={"id": str})
+    if "memorization.similarity" in cases.columns:
+        rows = cases[cases["role"] == "synthetic"].nlargest(CLOSEST, "memorization.similarity")
+        found["synthetic"] = [*found.get("synthetic", []), *rows["id"]]
+    return {role: list(dict.fromkeys(names)) for role, names in found.items()}
+
+
+def _write_exemplar(file: Path, place: int, role: str, comparison: Comparison) -> None:
+    """One volume; the labels of an earlier call stay where this one has none for it."""
+    case = comparison.cohort(role)[place]
+    image = comparison.preprocessing(case.image)[0]
     arrays: dict[str, Any] = {
         "image": np.round((image + 1) * 127.5).astype(np.uint8),
-        "spacing_mm": np.array(preprocessing.spacing_mm),
+        "spacing_mm": np.array(comparison.preprocessing.spacing_mm),
         "id": np.array(public_id(role, case.id)),
         "role": np.array(role),
     }
     if case.image.frame_ms is not None:
         arrays["frame_ms"] = np.array(case.image.frame_ms)
-    if case.labels is not None and case.labels.array.shape == image.shape:
-        arrays["labels"] = case.labels.array
-        arrays["label_names"] = np.array(json.dumps(dict(case.labels.names)))
+    labels = case.labels or _segmented(comparison, role, place)
+    if labels is not None and labels.array.shape == image.shape:
+        arrays["labels"] = labels.array
+        arrays["label_names"] = np.array(json.dumps(dict(labels.names)))
+    elif _kept_with_labels(file, arrays["image"]):
+        return
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
+    write_bytes(file, buffer.getvalue())
+
+
+def _segmented(comparison: Comparison, role: str, place: int) -> LabelMap | None:
+    """What a segmenter said of the case, where a metric has asked it; no picture trains one."""
+    labels = comparison.known_labels()
+    found = labels.maps[role][place] if labels is not None and role in labels.maps else None
+    return found if isinstance(found, LabelMap) else None
+
+
+def _kept_with_labels(file: Path, image: npt.NDArray[np.uint8]) -> bool:
+    if not file.is_file():
+        return False
+    with np.load(file, allow_pickle=False) as stored:
+        return "labels" in stored.files and np.array_equal(stored["image"], image)

@@ -24,8 +24,8 @@ def closest_pairs(material: Material) -> list[dict[str, Any]]:
 
 def _known_pair(row: dict[str, Any], material: Material) -> dict[str, Any]:
     synthetic, train = str(row.get("synthetic", "")), str(row.get("train", ""))
-    made = _named(material.synthetic, synthetic)
-    real = _named(material.real, train)
+    made = _named([*material.synthetic, *material.paired], synthetic)
+    real = _named([*material.real, *material.paired], train)
     return {
         "synthetic": synthetic,
         "train": train,
@@ -47,7 +47,8 @@ def _anonymous_pairs(material: Material) -> list[dict[str, Any]]:
     pairs = []
     for place, (_, row) in enumerate(list(rows.iterrows())[:MOST], start=1):
         copied = row["id"] in copies and not material.public_phantoms
-        made = None if copied else _named(material.synthetic, str(row["id"]))
+        drawn = [*material.synthetic, *material.paired]
+        made = None if copied else _named(drawn, str(row["id"]))
         pairs.append(
             {
                 "synthetic": str(row["id"]),
