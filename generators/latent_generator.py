@@ -1,4 +1,4 @@
-"""Family and LatentGenerator: one way to train, sample, save and load all latent diffusion models.
+"""LatentGenerator: one way to train, sample, save and load all latent diffusion models.
 
 A family's file (``generators/models/<name>.py``) says how its model is built and how its tensors
 are ordered; everything else is here and in ``generators.training``:
@@ -11,13 +11,12 @@ are ordered; everything else is here and in ``generators.training``:
     MODEL = VolDiT
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
@@ -25,9 +24,9 @@ from audit.cache import key_of
 from audit.cohort import Case, Cohort
 from audit.errors import BadInput
 from audit.ledger import Ledger
-from audit.preprocessing import Preprocessing
-from audit.result import Record, write_bytes, write_text
-from audit.volume import Spacing, Volume
+from audit.result import write_text
+from audit.volume import Volume
+from generators.card import Card, load_weights, of_grid, read_card, save_weights
 from generators.family import Family
 from generators.grid import Grid, fit_grid
 from generators.kept import KEPT, Kept
@@ -38,48 +37,6 @@ from generators.training.course import Course
 
 if TYPE_CHECKING:
     from audit.copies.membership import MembershipTarget
-
-
-class Card(Record):
-    """``generator.json``: all that ``load`` needs beside the weights.
-
-    Attributes:
-        family: Generator under ``generators/models``.
-        recipe: As trained.
-        config: The family's configuration, completed for grid and conditions.
-        shape: Grid (t, z, y, x) of the volumes.
-        padded: The grid the networks see.
-        spacing_mm: Voxel size (z, y, x).
-        spacing_known: Whether the training volumes stated their geometry.
-        frame_ms: Frame period.
-        window: Intensities that -1 and 1 stand for.
-        modality: ``ct`` or ``mr``.
-        structures: Mask channels.
-        groups: Class labels.
-        latent_shape: Channels and sizes of a latent.
-        scale_factor: 1 over the standard deviation of the latents.
-        seed: Of the training.
-        train_hash: Hash of the training cohort.
-        record: What was used: perceptual weights, codebook, versions.
-    """
-
-    family: str
-    recipe: dict[str, Any]
-    config: dict[str, Any]
-    shape: tuple[int, int, int, int]
-    padded: tuple[int, int, int, int]
-    spacing_mm: Spacing
-    spacing_known: bool
-    frame_ms: float | None
-    window: tuple[float, float]
-    modality: Literal["ct", "mr"]
-    structures: tuple[str, ...]
-    groups: tuple[str, ...]
-    latent_shape: tuple[int, ...]
-    scale_factor: float
-    seed: int
-    train_hash: str
-    record: dict[str, Any]
 
 
 class LatentGenerator:
@@ -265,25 +222,13 @@ class LatentGenerator:
         return autoencode(self, volumes)
 
     def save(self, folder: Path) -> None:
-        """Write ``generator.json`` and ``model.safetensors``."""
-        from safetensors.torch import save
-
-        grid = self._grid
-        weights = {k: v.detach().cpu().contiguous() for k, v in self._model.state_dict().items()}
-        write_bytes(Path(folder) / "model.safetensors", save(weights))
+        """Write ``generator.json`` and ``model.safetensors``; see ``generators.card``."""
+        save_weights(self._model, Path(folder))
         card = Card(
             family=self.family.name,
             recipe=self.recipe.model_dump(mode="json"),
             config=self.config.model_dump(mode="json"),
-            shape=grid.shape,
-            padded=grid.preprocessing.shape,
-            spacing_mm=grid.preprocessing.spacing_mm,
-            spacing_known=grid.spacing_known,
-            frame_ms=grid.frame_ms,
-            window=grid.preprocessing.window,
-            modality=grid.preprocessing.modality,
-            structures=grid.structures,
-            groups=grid.groups,
+            **of_grid(self._grid),
             latent_shape=self.latent_shape,
             scale_factor=float(self._model.scale_factor),
             seed=self.seed,
@@ -304,21 +249,9 @@ class LatentGenerator:
             raise BadInput(f"the folder holds a {card.family} generator", f"a {cls.family.name}")
         generator = cls(Recipe.model_validate(card.recipe))
         generator.config = parse(cls.family.config, card.config, "generator.json")
-        generator.grid = Grid(
-            preprocessing=Preprocessing(
-                shape=card.padded,
-                spacing_mm=card.spacing_mm,
-                window=card.window,
-                modality=card.modality,
-            ),
-            shape=card.shape,
-            spacing_known=card.spacing_known,
-            frame_ms=card.frame_ms,
-            structures=card.structures,
-            groups=card.groups,
-        )
+        generator.grid = card.grid
         generator.model = cls.family.build(generator.config)
-        load_weights(generator.model, Path(folder) / "model.safetensors")
+        load_weights(generator.model, Path(folder))
         generator.model.scale_factor = card.scale_factor
         generator.model.eval()
         generator._latent_shape = card.latent_shape
@@ -360,45 +293,3 @@ class LatentGenerator:
         if found.family != self.family.name:
             raise BadInput(f"the recipe is for {found.family}", f"one for {self.family.name}")
         return found
-
-
-def read_card(folder: Path) -> Card:
-    """Read ``generator.json``.
-
-    Raises:
-        BadInput: There is none, or it is not one.
-    """
-    file = folder / "generator.json"
-    if not file.is_file():
-        raise BadInput(
-            f"no generator.json in '{folder.name}'",
-            "a folder that `voxaudit train` finished",
-            "Train first, or repeat the command to finish an interrupted training",
-        )
-    try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput("generator.json is damaged", "JSON", "Train again") from error
-    return parse(Card, tree, "generator.json")
-
-
-def load_weights(model: torch.nn.Module, file: Path) -> None:
-    """Load safetensors into a model, strictly.
-
-    Raises:
-        BadInput: Missing, truncated, or weights of another model.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not file.is_file():
-        raise BadInput(f"no {file.name} beside generator.json", "the weights", "Train again")
-    try:
-        weights = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{file.name} is truncated or damaged", "safetensors") from error
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise BadInput(f"{file.name} does not fit the model: {detail}") from error

@@ -73,13 +73,8 @@ def multiple(config: CardioDiTConfig) -> Shape:
     return t * time, z, y * width, x * height
 
 
-def to_model(tensor: torch.Tensor) -> torch.Tensor:
-    """(b, c, t, z, y, x) to (b, c, x, y, z, t)."""
-    return tensor.permute(0, 1, 5, 4, 3, 2)
-
-
-def from_model(tensor: torch.Tensor) -> torch.Tensor:
-    """(b, c, x, y, z, t) to (b, c, t, z, y, x)."""
+def mirrored(tensor: torch.Tensor) -> torch.Tensor:
+    """(b, c, t, z, y, x) to (b, c, x, y, z, t), which is also the way back."""
     return tensor.permute(0, 1, 5, 4, 3, 2)
 
 
@@ -98,8 +93,8 @@ class CardioDiT(LatentGenerator):
         config=CardioDiTConfig,
         build=build,
         fitted=fitted,
-        to_model=to_model,
-        from_model=from_model,
+        to_model=mirrored,
+        from_model=mirrored,
         stage1_views=stage1_views,
         multiple=multiple,
     )

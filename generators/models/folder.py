@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from audit.cohort import Case, Cohort, read_cohort, write_cohort
+from audit.cohort import Case, Cohort, read_cohort
 from audit.errors import BadInput
-from audit.result import write_text
-from generators.models.replay import replayed
+from generators.stored import CASES, given, replayed, save_cases
 
 
 class Folder:
@@ -72,19 +71,16 @@ class Folder:
 
     def save(self, folder: Path) -> None:
         """Copy the volumes and name the family."""
-        write_cohort(self._source, Path(folder) / "cases")
-        write_text(Path(folder) / "generator.json", f'{{"family": "{self.family}"}}\n')
+        save_cases(self._source, folder, self.family)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
-        return cls(Path(folder) / "cases")
+        return cls(Path(folder) / CASES)
 
     @property
     def _source(self) -> Cohort:
-        if self.source is None:
-            raise BadInput("no folder was given", "a folder of volumes", "Folder(path)")
-        return self.source
+        return given(self.source, "a folder of volumes", "Folder(path)")
 
 
 MODEL = Folder

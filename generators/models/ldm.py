@@ -9,197 +9,20 @@ Source: Rombach et al. 2022; Pinaya et al. 2022 (brain LDM); MONAI.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from monai.networks.nets import AutoencoderKL, DiffusionModelUNet
-from pydantic import Field
+from monai.networks.nets import DiffusionModelUNet
 
 from audit.errors import BadInput
 from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
 from generators.latent_generator import LatentGenerator
+from generators.networks.frames import FrameAutoencoder
+from generators.networks.ldm_config import LdmConfig
 from generators.networks.unet import ControlNet, ControlNetConfig
-from generators.networks.vqgan import VQGAN, VQGANConfig
-from generators.recipe import Settings
-from generators.schedules import ScheduleConfig, build_schedule
-from generators.windows import windowed
-
-
-class KL(Settings):
-    """MONAI's AutoencoderKL."""
-
-    kind: Literal["kl"] = "kl"
-    latent_channels: int = 4
-    channels: tuple[int, ...] = (32, 64, 64)
-    num_res_blocks: tuple[int, ...] | int = 1
-    norm_num_groups: int = 16
-    norm_eps: float = 1e-6
-    attention_levels: tuple[bool, ...] = (False, False, False)
-    with_encoder_nonlocal_attn: bool = False
-    with_decoder_nonlocal_attn: bool = False
-
-    @property
-    def factor(self) -> int:
-        """Downsampling per axis."""
-        return int(2 ** (len(self.channels) - 1))
-
-    def network(self, spatial_dims: int) -> torch.nn.Module:
-        """With random weights."""
-        settings = self.model_dump(exclude={"kind"})
-        return AutoencoderKL(spatial_dims=spatial_dims, in_channels=1, out_channels=1, **settings)
-
-
-class VQ(Settings):
-    """MONAI's VQ-VAE around a codebook that fits in memory; every level halves the grid."""
-
-    kind: Literal["vq"] = "vq"
-    channels: tuple[int, ...] = (64, 128)
-    num_res_layers: int = 2
-    num_res_channels: tuple[int, ...] = (64, 128)
-    num_embeddings: int = 1024
-    embedding_dim: int = 8
-    decay: float = 0.99
-    commitment_cost: float = 0.25
-
-    @property
-    def factor(self) -> int:
-        """Downsampling per axis."""
-        return int(2 ** len(self.channels))
-
-    @property
-    def latent_channels(self) -> int:
-        """Channels of the latent."""
-        return self.embedding_dim
-
-    def network(self, spatial_dims: int) -> torch.nn.Module:
-        """With random weights."""
-        levels = len(self.channels)
-        settings = self.model_dump(exclude={"kind", "channels"})
-        return VQGAN(
-            VQGANConfig(
-                spatial_dims=spatial_dims,
-                num_channels=self.channels,
-                downsample_parameters=((2, 4, 1, 1),) * levels,
-                upsample_parameters=((2, 4, 1, 1, 0),) * levels,
-                **settings,
-            )
-        )
-
-
-class UNet(Settings):
-    """MONAI's DiffusionModelUNet."""
-
-    channels: tuple[int, ...] = (64, 128)
-    num_res_blocks: tuple[int, ...] | int = 1
-    attention_levels: tuple[bool, ...] = (False, True)
-    num_head_channels: tuple[int, ...] | int = 32
-    norm_num_groups: int = 16
-    norm_eps: float = 1e-6
-    resblock_updown: bool = False
-    num_class_embeds: int | None = None
-    with_conditioning: bool = False
-    cross_attention_dim: int | None = None
-    transformer_num_layers: int = 1
-    upcast_attention: bool = False
-    use_flash_attention: bool = True
-
-
-class LdmConfig(Settings):
-    """Configuration of an LDM.
-
-    Attributes:
-        spatial_dims: 2 for single slices, 3 for volumes; from the cohort where not given.
-        frames: Frames of a cine; from the cohort where not given.
-        condition_channels: Mask channels; from ``data.structures``.
-        condition_by: Masks as further channels of the U-Net, or a ControlNet on the frozen U-Net.
-        stage1: Autoencoder.
-        unet: Denoiser.
-        scheduler: Noise schedule, in the names of the official YAML files.
-    """
-
-    spatial_dims: Literal[2, 3] = 3
-    frames: int = Field(1, ge=1)
-    condition_channels: int = Field(0, ge=0)
-    condition_by: Literal["concatenation", "controlnet"] = "concatenation"
-    stage1: KL | VQ = Field(default_factory=VQ, discriminator="kind")
-    unet: UNet = UNet()
-    scheduler: ScheduleConfig = ScheduleConfig(
-        schedule="cosine", num_train_timesteps=300, prediction_type="v_prediction"
-    )
-
-    @property
-    def concatenates(self) -> bool:
-        """Whether masks are input channels of the U-Net."""
-        return self.condition_channels > 0 and self.condition_by == "concatenation"
-
-
-class FrameAutoencoder(torch.nn.Module):
-    """MONAI's autoencoder, applied to each frame; latents of all frames stacked as channels.
-
-    Attributes:
-        network: AutoencoderKL or VQVAE.
-        frames: Frames of an image.
-        factor: Voxels of the image that one of the latent covers, per axis.
-    """
-
-    def __init__(self, config: LdmConfig) -> None:
-        super().__init__()
-        self.network: Any = config.stage1.network(config.spatial_dims)
-        self.frames = config.frames
-        self.factor = (config.stage1.factor,) * config.spatial_dims
-
-    def encode(self, image: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
-        """(B, frames, spatial) to (B, frames * C, smaller spatial), quantized or the KL mean.
-
-        Args:
-            image: Frames as channels.
-            memory_gb: Limit that a VQ network keeps by exact tiles; a KL one normalizes over the
-                volume, so it takes one frame at a time, in approximate windows where one frame
-                does not fit.
-        """
-        views = image.flatten(0, 1)[:, None]
-        if isinstance(self.network, AutoencoderKL):
-            latents = self._apart(views, memory_gb, "encode")
-        else:
-            latents = self.network.encode(views, memory_gb)
-        return latents.reshape(len(image), -1, *latents.shape[2:])
-
-    def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
-        """(B, frames * C, smaller spatial) to (B, frames, spatial); VQ quantizes first."""
-        views = latent.reshape(len(latent) * self.frames, -1, *latent.shape[2:])
-        if isinstance(self.network, AutoencoderKL):
-            images = self._apart(views, memory_gb, "decode")
-        else:
-            images = self.network.decode(views, memory_gb)
-        return images.reshape(len(latent), self.frames, *images.shape[2:])
-
-    def _apart(
-        self, views: torch.Tensor, memory_gb: float | None, direction: Literal["encode", "decode"]
-    ) -> torch.Tensor:
-        """A KL network on all frames at once, or one by one under a limit."""
-        encodes = direction == "encode"
-
-        def run(part: torch.Tensor) -> torch.Tensor:
-            made: torch.Tensor = (
-                self.network.encode(part)[0] if encodes else self.network.decode(part)
-            )
-            return made
-
-        if memory_gb is None:
-            return run(views)
-        part = self.network.encoder if encodes else self.network.decoder
-        multiple = self.factor[0] if encodes else 1
-        made = [
-            windowed(run, part, view, memory_gb=memory_gb, multiple=multiple)
-            for view in views.split(1)
-        ]
-        return torch.cat(made)
-
-    def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(reconstruction, codebook loss) of single frames (B, 1, spatial)."""
-        return self.network(views)
+from generators.schedules import build_schedule
 
 
 class Denoiser(torch.nn.Module):

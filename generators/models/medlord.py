@@ -3,10 +3,9 @@
 Model tensors are (B, 1, x, y, z), which the official code calls H, W, D.
 """
 
-import torch
-
 from audit.errors import BadInput
 from audit.result import Record
+from generators.axes import volume_from_model, volume_to_model, whole_images
 from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
@@ -93,21 +92,6 @@ def multiple(config: MedLoRDConfig) -> Shape:
     return 1, z, y, x
 
 
-def to_model(tensor: torch.Tensor) -> torch.Tensor:
-    """(b, c, 1, z, y, x) to (b, c, x, y, z)."""
-    return tensor[:, :, 0].permute(0, 1, 4, 3, 2)
-
-
-def from_model(tensor: torch.Tensor) -> torch.Tensor:
-    """(b, c, x, y, z) to (b, c, 1, z, y, x)."""
-    return tensor.permute(0, 1, 4, 3, 2)[:, :, None]
-
-
-def stage1_views(images: torch.Tensor, picks: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
-    """The first stage trains on whole images."""
-    return images
-
-
 class MedLoRD(LatentGenerator):
     """VQ-GAN, 3D U-Net and ControlNet, trained and sampled."""
 
@@ -116,9 +100,9 @@ class MedLoRD(LatentGenerator):
         config=MedLoRDConfig,
         build=build,
         fitted=fitted,
-        to_model=to_model,
-        from_model=from_model,
-        stage1_views=stage1_views,
+        to_model=volume_to_model,
+        from_model=volume_from_model,
+        stage1_views=whole_images,
         multiple=multiple,
     )
 

@@ -6,11 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from audit.cohort import Case, Cohort, read_cohort, write_cohort
+from audit.cohort import Case, Cohort, read_cohort
 from audit.errors import BadInput
-from audit.result import write_text
 from audit.volume import LabelMap
-from generators.seeds import derive_seed
+from generators.stored import CASES, given, replayed, save_cases
 
 
 class Replay:
@@ -63,28 +62,18 @@ class Replay:
 
     def save(self, folder: Path) -> None:
         """Copy the training cases and name the family."""
-        write_cohort(self._cohort, Path(folder) / "cases")
-        write_text(Path(folder) / "generator.json", f'{{"family": "{self.family}"}}\n')
+        save_cases(self._cohort, folder, self.family)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
         generator = cls()
-        generator.cohort = read_cohort(Path(folder) / "cases", role="train")
+        generator.cohort = read_cohort(Path(folder) / CASES, role="train")
         return generator
 
     @property
     def _cohort(self) -> Cohort:
-        if self.cohort is None:
-            raise BadInput("this generator is not fitted", "a fitted one", "Call fit or load")
-        return self.cohort
-
-
-def replayed(index: int, count: int, seed: int) -> int:
-    """Which of ``count`` cases stands at a place: a permutation per round."""
-    turn, place = divmod(index, count)
-    rng = np.random.default_rng(derive_seed(seed, "replay", turn))
-    return int(rng.permutation(count)[place])
+        return given(self.cohort, "a training cohort", "Call fit or load")
 
 
 def _closest(cohort: Cohort, wanted: LabelMap | None) -> int:

@@ -5,10 +5,9 @@ Model tensors are (B, 1, x, y, z), which the official code calls H, W, D.
 
 from typing import Any
 
-import torch
-
 from audit.errors import BadInput
 from audit.result import Record
+from generators.axes import volume_from_model, volume_to_model, whole_images
 from generators.family import Family
 from generators.grid import Shape
 from generators.latent import LatentModel
@@ -110,21 +109,6 @@ def multiple(config: VolDiTConfig) -> Shape:
     return 1, z, y, x
 
 
-def to_model(tensor: torch.Tensor) -> torch.Tensor:
-    """(b, c, 1, z, y, x) to (b, c, x, y, z)."""
-    return tensor[:, :, 0].permute(0, 1, 4, 3, 2)
-
-
-def from_model(tensor: torch.Tensor) -> torch.Tensor:
-    """(b, c, x, y, z) to (b, c, 1, z, y, x)."""
-    return tensor.permute(0, 1, 4, 3, 2)[:, :, None]
-
-
-def stage1_views(images: torch.Tensor, picks: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
-    """The first stage trains on whole images."""
-    return images
-
-
 class VolDiT(LatentGenerator):
     """VQ-GAN, 3D DiT and TGCA, trained and sampled."""
 
@@ -133,9 +117,9 @@ class VolDiT(LatentGenerator):
         config=VolDiTConfig,
         build=build,
         fitted=fitted,
-        to_model=to_model,
-        from_model=from_model,
-        stage1_views=stage1_views,
+        to_model=volume_to_model,
+        from_model=volume_from_model,
+        stage1_views=whole_images,
         multiple=multiple,
     )
 

@@ -21,6 +21,7 @@ from torch import nn
 from audit.errors import BadInput
 from audit.result import Record
 from generators.networks.condition import ConditionEmbedder
+from generators.networks.levels import refuse_other_levels
 
 
 class _LevelConfig(Record):
@@ -44,13 +45,7 @@ class _LevelConfig(Record):
 
     @model_validator(mode="after")
     def _levels(self) -> "_LevelConfig":
-        for name in ("attention_levels", "num_res_blocks", "num_head_channels"):
-            value = getattr(self, name)
-            if isinstance(value, tuple) and len(value) != len(self.num_channels):
-                raise ValueError(
-                    f"{name} has {len(value)} levels; expected {len(self.num_channels)}, as many "
-                    "as num_channels"
-                )
+        refuse_other_levels(self, ("attention_levels", "num_res_blocks", "num_head_channels"))
         return self
 
     @property

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from audit.result import Record
 from generators.networks.fixed import Fixed
+from generators.networks.levels import refuse_other_levels
 from generators.tiles import tiled
 
 Axes = int | tuple[int, ...]
@@ -87,13 +88,9 @@ class VQGANConfig(Record):
 
     @model_validator(mode="after")
     def _levels(self) -> "VQGANConfig":
-        for name in ("num_res_channels", "downsample_parameters", "upsample_parameters"):
-            value = getattr(self, name)
-            if isinstance(value, tuple) and len(value) != len(self.num_channels):
-                raise ValueError(
-                    f"{name} has {len(value)} levels; expected {len(self.num_channels)}, as many "
-                    "as num_channels"
-                )
+        refuse_other_levels(
+            self, ("num_res_channels", "downsample_parameters", "upsample_parameters")
+        )
         return self
 
     @property

@@ -13,6 +13,7 @@ from generators.convert import export_official, import_official, write_official
 from generators.library import load
 from generators.models import medlord, voldit
 from generators.official import read_config
+from generators.protocol import GENERATORS
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 NAMES = {
@@ -176,10 +177,10 @@ def test_models_from_a_cohorts_grid_fit_it():
 
 @pytest.mark.parametrize("family", NAMES)
 def test_axes_go_there_and_back(family):
-    module = __import__(f"generators.models.{family}", fromlist=["FAMILY"])
+    kind = GENERATORS.load(family).family
     frames = 3 if family == "cardiodit" else 1
     volume = torch.arange(2 * frames * 4 * 5 * 6.0).reshape(1, 2, frames, 4, 5, 6)
-    there = module.to_model(volume)
-    assert torch.equal(module.from_model(there), volume)
+    there = kind.to_model(volume)
+    assert torch.equal(kind.from_model(there), volume)
     order = (6, 5, 4, 3) if frames == 3 else (6, 5, 4)
     assert there.shape[2:] == order

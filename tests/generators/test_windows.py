@@ -5,7 +5,8 @@ import torch
 
 from audit.errors import BadInput
 from generators.memory import HEADROOM, live_bytes, peak_of, weight_bytes
-from generators.models.ldm import KL, FrameAutoencoder, LdmConfig
+from generators.networks.frames import FrameAutoencoder
+from generators.networks.ldm_config import KL, LdmConfig
 from generators.seeds import seeded_globally
 from generators.windows import choose_window, sliding
 
