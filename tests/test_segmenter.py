@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from audit.cohort import Cohort, cohort_of
 from audit.errors import BadInput, NotComputable
@@ -9,7 +10,9 @@ from audit.estimate import Estimate
 from audit.phantoms import heart_cohort
 from audit.preprocessing import fit_preprocessing
 from audit.segmenter import Labels, SegmenterError, obtain_labels
+from audit.segmenter.data import augmentation
 from audit.segmenter.inference import _codes, segment
+from audit.segmenter.loss import log_volume_error, segmentation_loss
 from audit.segmenter.own_error import measure_error
 from audit.segmenter.plan import make_plan
 from audit.segmenter.training import Recipe, fit_segmenter, split_by_subject
@@ -207,6 +210,41 @@ def test_the_built_in_network_learns_and_is_taken_from_the_cache(few, workshop):
     assert codes.shape == case.labels.array.shape
     lv = codes == case.labels.names["lv"]
     assert 2 * (lv & case.labels.mask("lv")).sum() / (lv.sum() + case.labels.mask("lv").sum()) > 0.6
+
+
+def test_the_loss_sees_a_cavity_that_is_too_large_whatever_its_size():
+    """Squared log ratio of volumes, each with 20 voxels more, averaged over two structures."""
+    codes = torch.zeros(1, 1, 4, 10, 10)
+    codes[0, 0, 0] = 1
+    scores = torch.full((1, 3, 4, 10, 10), -50.0)
+    scores[:, 0] = 0
+    scores[0, 1, 0] = 50
+    assert float(log_volume_error(scores, codes)) == pytest.approx(0, abs=1e-6)
+    scores[0, 1, 1, :5] = 50
+    expected = np.log((150 + 20) / (100 + 20)) ** 2 / 2
+    assert float(log_volume_error(scores, codes)) == pytest.approx(expected, rel=1e-5)
+    early, late = (float(segmentation_loss(scores, codes, progress=p)) for p in (0, 1))
+    assert late - early == pytest.approx(2 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("thickness", "stays"), [(8.0, True), (1.5, False)])
+def test_thick_slices_are_not_interpolated_between(thickness, stays):
+    plan = make_plan(
+        {"lv": 1},
+        (12, 16, 16),
+        (thickness, 1.5, 1.5),
+        temporal=False,
+        window=None,
+        voxels=4096,
+        levels=3,
+    )
+    image = torch.zeros(1, 12, 16, 16)
+    image[:, 6] = 1
+    augment = augmentation(plan, seed=5)
+    # Noise and blur come after the motion; codes show the motion alone.
+    moved = [augment({"image": image.clone(), "codes": image.clone()})["codes"] for _ in range(12)]
+    slices = {int(z) for made in moved for z in np.flatnonzero(np.asarray(made[0]).any((1, 2)))}
+    assert (slices == {6}) is stays
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ class Recipe:
     check_every: int = 40
     patience: int = 3
     validation_share: float = 0.2
-    version: int = 1
+    version: int = 2
 
 
 def fit_segmenter(
@@ -203,17 +203,15 @@ def train(
 ) -> dict[str, npt.NDArray[Any]]:
     """Weights with the best validation Dice, with ``validation_dice`` and ``steps``."""
     import torch
-    from monai.losses.dice import DiceCELoss
 
     from audit.segmenter.data import augmentation, batch_of
+    from audit.segmenter.loss import segmentation_loss
 
     network = build(plan, recipe, seed=seed).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1
     )
-    # Dice of each frame on its own: pooled, small end-systolic cavities would hardly count.
-    loss = DiceCELoss(softmax=True, to_onehot_y=True, include_background=False)
     frames = [f for case in fit for f in read_frames(case, plan)]
     checks = [f for case in validation for f in read_frames(case, plan)]
     augment = augmentation(plan, seed)
@@ -225,7 +223,8 @@ def train(
         images, codes, annotated = batch_of([frames[i] for i in picks], plan, augment, rng)
         network.train()
         scores = network(images.to(device))
-        value = loss(merge_unannotated(scores, annotated.to(device)), codes.to(device))
+        merged = merge_unannotated(scores, annotated.to(device))
+        value = segmentation_loss(merged, codes.to(device), progress=step / recipe.steps)
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
