@@ -148,6 +148,7 @@ audit.score(
         return subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / f"cache-{name}")],
             env=environment,
+            cwd=tmp_path,  # this checkout may be committed to while the test runs
             stderr=subprocess.DEVNULL,
         )
 
