@@ -19,8 +19,10 @@ SMALL = {
         "'sampling': {'steps': 2}}\nwork = 'w'"
     ),
     "3_memorization_study": (
-        "settings = {'reference': (5, 2, 1), 'augmentation': (5, 2, 2)}\n"
-        "stage1 = 2\nsamples = 4\nheld_out = 5\nwork = 'w'"
+        "from voxaudit.study import Setting\n"
+        "settings = [Setting(name='few', patients=8), Setting(name='more', patients=9, views=2)]\n"
+        "recipe = {'stage1': {'steps': 2}, 'denoiser': {'steps': 2, 'keep_every': 1}, "
+        "'sampling': {'steps': 2}}\nsamples = 4\nheld_out = 5\nwork = 'w'"
     ),
     "4_carbon_budget": "steps = 4\nn = 8\nsamples = 12\nwork = 'w'",
     "5_add_a_metric": "n = 8",

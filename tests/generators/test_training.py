@@ -80,8 +80,31 @@ def test_sharded_weights_are_refused_not_ignored(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(BadInput, match="USE_FSDP asks for weights sharded.*expected DDP"):
+    with pytest.raises(BadInput, match="USE_FSDP asks for weights sharded.*sharded: true in the"):
         LDM(micro_recipe("ldm")).fit(cohort, cpu=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"denoiser": {"sharded": True, "precision": "fp16"}}, "fp16.*precision: bf16"),
+        ({"denoiser": {"sharded": True, "keep_every": 1}}, "keep_every with sharded weights"),
+        ({"adapter": {"steps": 1, "sharded": True}}, "a sharded adapter"),
+    ],
+)
+def test_what_sharded_weights_cannot_do_is_refused_before_training(
+    changes: dict[str, Any], told: str, cohort: Cohort
+) -> None:
+    with pytest.raises(BadInput, match=told):
+        LDM(micro_recipe("ldm", **changes)).fit(cohort, cpu=True)
+
+
+def test_one_process_has_nothing_to_shard(cohort: Cohort, tmp_path: Path) -> None:
+    for sharded in (False, True):
+        recipe = micro_recipe("ldm", denoiser={"sharded": sharded})
+        LDM(recipe).fit(cohort, folder=tmp_path / str(sharded), cpu=True)
+    one, other = (read_lines(tmp_path / f / "denoiser/history.jsonl") for f in ("False", "True"))
+    assert one == other
 
 
 def test_another_recipe_does_not_continue_a_training(cohort: Cohort, tmp_path: Path) -> None:
