@@ -36,6 +36,8 @@ def test_an_honest_cohort_teaches_and_a_collapsed_one_does_not(heart_comparison)
     honest = METRIC.compute(heart_comparison, np.random.default_rng(0))
     assert set(honest) == {"synthetic", "mixed"}
     assert honest["synthetic"].params["train_on_real_accuracy"] > 0.3
+    assert honest["mixed"].params["trained_on"] == 2 * honest["synthetic"].params["trained_on"]
+    assert honest["mixed"].estimate.n == len(set(heart_comparison.holdout.subjects))
     collapsed = replace(
         heart_comparison, synthetic=spoil(heart_comparison.synthetic, "collapse", 1.0), _made={}
     )

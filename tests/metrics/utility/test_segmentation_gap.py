@@ -5,6 +5,7 @@ import pytest
 
 from audit.cohort import cohort_of
 from audit.errors import NotComputable
+from audit.metrics.utility import segmentation_gap
 from audit.metrics.utility.segmentation_gap import METRIC, _labeled, measure, paired_gap
 from audit.phantoms import heart_cohort, spoil, with_conditions
 from audit.segmenter.training import Recipe
@@ -54,6 +55,33 @@ def test_too_few_subjects_give_a_reason(heart_comparison):
         METRIC.compute(few, np.random.default_rng(0))
 
 
+def test_four_arms_of_equal_n_are_compared_subject_by_subject(heart_comparison, monkeypatch):
+    """Trainings are replaced by a score that is the share of synthetic subjects taught."""
+    few = replace(heart_comparison, synthetic=heart_comparison.synthetic.subset(range(6)))
+    made = set(few.synthetic.subjects)
+    taught = []
+
+    def scores(comparison, cohort, test, names, recipe, *, seed):
+        taught.append((set(cohort.subjects), seed))
+        hard = np.arange(len(test))[:, None] / 100
+        return np.full((len(test), 3), len(set(cohort.subjects) & made) / 12) + hard
+
+    monkeypatch.setattr(segmentation_gap, "_scores", scores)
+    found = measure(few, np.random.default_rng(0), QUICK)
+    synthetic, real, mixed, again = (subjects for subjects, _ in taught)
+    assert synthetic == made
+    assert len(real) == len(again) == 6
+    assert real <= set(few.train.subjects)
+    assert mixed == synthetic | real
+    assert [seed for _, seed in taught] == [0, 0, 0, 1]
+    for arm in ("synthetic", "mixed"):  # what is hard for both sides cancels: no spread is left
+        gap = found[arm].estimate
+        assert (gap.value, gap.low, gap.high) == pytest.approx((0.5, 0.5, 0.5))
+        assert gap.n == len(set(few.holdout.subjects))
+        assert found[arm].reference["real_vs_real"] == 0
+    assert found["mixed"].params["trained_on_subjects"] == 12
+
+
 def test_it_is_off_by_default():
     assert not METRIC.default
 
@@ -61,7 +89,8 @@ def test_it_is_off_by_default():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_cohort_without_right_ventricles_teaches_less(heart_comparison):
-    honest = measure(heart_comparison, np.random.default_rng(0), QUICK)["synthetic"]
+    arms = measure(heart_comparison, np.random.default_rng(0), QUICK)
+    honest, mixed = arms["synthetic"], arms["mixed"]
     spoiled = replace(
         heart_comparison,
         conditions=None,
@@ -72,3 +101,4 @@ def test_a_cohort_without_right_ventricles_teaches_less(heart_comparison):
     assert broken.estimate.high < honest.estimate.value
     assert broken.params["dice"]["rv"] < 0.1
     assert honest.params["dice"]["rv"] > 0.4
+    assert mixed.params["dice"]["rv"] > 0.4
