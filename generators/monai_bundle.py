@@ -20,6 +20,7 @@ from generators.checkpoint import read_checkpoint
 from generators.latent import LatentModel
 from generators.recipe import parse
 from generators.schedules import ScheduleConfig, build_schedule
+from generators.windows import kl_pass
 
 AUTOENCODER_FILES = ("autoencoder.pt", "autoencoder.pth")
 DIFFUSION_FILES = ("model.pt", "diffusion_model.pt", "diffusion_model.pth", "model.pth")
@@ -34,13 +35,13 @@ class Autoencoder(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def encode(self, image: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:  # noqa: ARG002
-        """Image to latent; normalization over the volume forbids exact tiles."""
-        return self.network.encode(image)[0]
+    def encode(self, image: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Image to latent; see ``generators.windows`` for what a limit means."""
+        return kl_pass(self.network, image, memory_gb, encodes=True)
 
-    def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:  # noqa: ARG002
-        """Latent to image."""
-        return self.network.decode(latent)
+    def decode(self, latent: torch.Tensor, memory_gb: float | None = None) -> torch.Tensor:
+        """Latent to image; see ``generators.windows`` for what a limit means."""
+        return kl_pass(self.network, latent, memory_gb, encodes=False)
 
 
 class CovariateUNet(torch.nn.Module):

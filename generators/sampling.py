@@ -131,8 +131,9 @@ def _identity(
 
 
 def _claim(place: Path, identity: str) -> None:
+    """Say whose samples the folder holds; one without samples, after a refused call, is free."""
     file = place / ".samples" / "identity"
-    if not file.is_file():
+    if not file.is_file() or not any(file.parent.glob("*.json")):
         write_text(file, identity)
     elif file.read_text(encoding="utf-8") != identity:
         raise BadInput(

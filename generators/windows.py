@@ -6,6 +6,7 @@ Approximate: the statistics of a window are not those of the volume. It is said 
 from collections.abc import Callable, Sequence
 
 import torch
+from monai.networks.nets.autoencoderkl import AEKLDownsample, AutoencoderKL
 from torch import nn
 
 from audit.errors import BadInput
@@ -20,6 +21,28 @@ APPROXIMATE = (
 )
 
 Run = Callable[[torch.Tensor], torch.Tensor]
+
+
+def kl_pass(
+    network: AutoencoderKL, views: torch.Tensor, memory_gb: float | None, *, encodes: bool
+) -> torch.Tensor:
+    """An AutoencoderKL on views (B, C, spatial): to the mean of their latents, or back.
+
+    Without a limit all at once; under one view by view, in windows where one does not fit.
+    """
+
+    def run(part: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = network.encode(part)[0] if encodes else network.decode(part)
+        return made
+
+    if memory_gb is None:
+        return run(views)
+    part = network.encoder if encodes else network.decoder
+    halvings = sum(isinstance(m, AEKLDownsample) for m in network.encoder.modules())
+    multiple = 2**halvings if encodes else 1
+    return torch.cat(
+        [windowed(run, part, v, memory_gb=memory_gb, multiple=multiple) for v in views.split(1)]
+    )
 
 
 def windowed(

@@ -1,13 +1,13 @@
 """An LDM's first stage: MONAI's autoencoder (KL), or a VQ-GAN, on each frame of a cine."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from monai.networks.nets import AutoencoderKL
 
 from generators.networks.ldm_config import KL, VQ, LdmConfig
 from generators.networks.vqgan import VQGAN, VQGANConfig
-from generators.windows import windowed
+from generators.windows import kl_pass
 
 
 class FrameAutoencoder(torch.nn.Module):
@@ -36,7 +36,7 @@ class FrameAutoencoder(torch.nn.Module):
         """
         views = image.flatten(0, 1)[:, None]
         if isinstance(self.network, AutoencoderKL):
-            latents = self._apart(views, memory_gb, "encode")
+            latents = kl_pass(self.network, views, memory_gb, encodes=True)
         else:
             latents = self.network.encode(views, memory_gb)
         return latents.reshape(len(image), -1, *latents.shape[2:])
@@ -45,32 +45,10 @@ class FrameAutoencoder(torch.nn.Module):
         """(B, frames * C, smaller spatial) to (B, frames, spatial); VQ quantizes first."""
         views = latent.reshape(len(latent) * self.frames, -1, *latent.shape[2:])
         if isinstance(self.network, AutoencoderKL):
-            images = self._apart(views, memory_gb, "decode")
+            images = kl_pass(self.network, views, memory_gb, encodes=False)
         else:
             images = self.network.decode(views, memory_gb)
         return images.reshape(len(latent), self.frames, *images.shape[2:])
-
-    def _apart(
-        self, views: torch.Tensor, memory_gb: float | None, direction: Literal["encode", "decode"]
-    ) -> torch.Tensor:
-        """A KL network on all frames at once, or one by one under a limit."""
-        encodes = direction == "encode"
-
-        def run(part: torch.Tensor) -> torch.Tensor:
-            made: torch.Tensor = (
-                self.network.encode(part)[0] if encodes else self.network.decode(part)
-            )
-            return made
-
-        if memory_gb is None:
-            return run(views)
-        part = self.network.encoder if encodes else self.network.decoder
-        multiple = self.factor[0] if encodes else 1
-        made = [
-            windowed(run, part, view, memory_gb=memory_gb, multiple=multiple)
-            for view in views.split(1)
-        ]
-        return torch.cat(made)
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(reconstruction, codebook loss) of single frames (B, 1, spatial)."""

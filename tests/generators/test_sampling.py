@@ -83,6 +83,15 @@ def test_a_folder_of_other_samples_is_refused(
         sample_to_folder(generator, 1, tmp_path, seed=2, conditions=cohort)
 
 
+def test_a_refused_call_does_not_claim_the_folder(
+    generator: LDM, cohort: Cohort, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="got no conditions"):
+        sample_to_folder(generator, 1, tmp_path, seed=1)
+    sample_to_folder(generator, 1, tmp_path, seed=1, conditions=cohort)
+    assert len(images(tmp_path)) == 1
+
+
 def test_a_row_stands_for_a_complete_sample(generator: LDM, cohort: Cohort, tmp_path: Path) -> None:
     sample_to_folder(generator, 1, tmp_path, seed=1, conditions=cohort)
     row = json.loads((tmp_path / ".samples" / "00000.json").read_text())
