@@ -175,6 +175,6 @@ def test_function_of_phantoms_agrees_with_their_analytic_truth(size, percent):
         assert case.labels is not None
         function = cardiac_function(read_cycle(case.labels))
         truth = case.attributes
-        for name in ("lv_edv_ml", "rv_edv_ml", "lv_mass_g"):
+        for name in ("lv_edv_ml", "lv_esv_ml", "rv_edv_ml", "rv_esv_ml", "lv_mass_g"):
             assert function[name] == pytest.approx(truth[name], rel=percent / 100)
         assert function["lv_ef_percent"] == pytest.approx(truth["lv_ef_percent"], abs=2)

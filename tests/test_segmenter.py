@@ -148,6 +148,21 @@ def test_ejection_fraction_bias_is_in_points():
     assert error.ef_limits_of_agreement == pytest.approx((expected, expected))
 
 
+def test_the_right_ventricle_is_read_at_the_left_ones_systole():
+    def heart(left: tuple[int, ...], right: tuple[int, ...]) -> LabelMap:
+        codes = np.concatenate([cube(0, size=n) for n in left])
+        for frame, n in zip(codes, right, strict=True):
+            frame[0:2, 0:n, 0:n] = 2
+        return label_map(codes)
+
+    truths = [heart((6, 4, 5), (6, 4, 3))] * 4
+    made = [heart((6, 4, 5), (6, 5, 3))] * 4
+    error = measure_error(truths, made, list("abcd"), seed=0)
+    assert error.ef_bias.value == 0
+    assert error.rv_ef_bias.value == pytest.approx(100 * (16 - 25) / 36)
+    assert error.as_params()["rv_ef_bias"]["value"] == error.rv_ef_bias.value
+
+
 def test_frames_that_show_a_structure_in_part_of_the_cine_were_annotated_only_there():
     truth = np.concatenate([cube(2), cube(2, code=2)])
     made = np.concatenate([cube(2), cube(2)])

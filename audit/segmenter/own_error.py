@@ -32,6 +32,8 @@ class SegmenterError:
         ef_bias: Mean of predicted minus true LV ejection fraction in percentage points; None where
             fewer than two frames carry an LV.
         ef_limits_of_agreement: Bias ± 1.96 SD over cases, from three subjects up.
+        rv_ef_bias: As ``ef_bias`` for the right ventricle, at the left one's ED and ES.
+        rv_ef_limits_of_agreement: Likewise.
     """
 
     dice: dict[str, Estimate]
@@ -39,6 +41,8 @@ class SegmenterError:
     volume_bias_percent: dict[str, Estimate] = field(default_factory=dict)
     ef_bias: Estimate | None = None
     ef_limits_of_agreement: tuple[float, float] | None = None
+    rv_ef_bias: Estimate | None = None
+    rv_ef_limits_of_agreement: tuple[float, float] | None = None
 
     def as_params(self) -> dict[str, Any]:
         """Plain numbers for a result: value, low, high and n by quantity and structure."""
@@ -51,10 +55,12 @@ class SegmenterError:
             name: {structure: _plain(e) for structure, e in table.items()}
             for name, table in tables.items()
         }
-        if self.ef_bias is not None:
-            plain["ef_bias"] = _plain(self.ef_bias)
-        if self.ef_limits_of_agreement is not None:
-            plain["ef_limits_of_agreement"] = list(self.ef_limits_of_agreement)
+        for name in ("ef_bias", "rv_ef_bias"):
+            if (bias_points := getattr(self, name)) is not None:
+                plain[name] = _plain(bias_points)
+        for name in ("ef_limits_of_agreement", "rv_ef_limits_of_agreement"):
+            if (limits := getattr(self, name)) is not None:
+                plain[name] = list(limits)
         return plain
 
 
@@ -109,13 +115,16 @@ def measure_error(
                     [s for _, s in values],
                     rng=rng,
                 )
-    ef, limits = _ef_error(pairs, rng)
+    ef, limits = _ef_error(pairs, "lv", rng)
+    rv_ef, rv_limits = _ef_error(pairs, "rv", rng)
     return SegmenterError(
         dice=tables["dice"],
         hd95_mm=tables["hd95"],
         volume_bias_percent=tables["volume"],
         ef_bias=ef,
         ef_limits_of_agreement=limits,
+        rv_ef_bias=rv_ef,
+        rv_ef_limits_of_agreement=rv_limits,
     )
 
 
@@ -155,23 +164,26 @@ def hd95_mm(truth: LabelMap, predicted: LabelMap, structure: str) -> float | Non
     return float(np.mean(distances)) if distances else None
 
 
-def ejection_fraction(labels: LabelMap, frames: Sequence[int]) -> float | None:
-    """LV ejection fraction in % over these frames, in voxels, so that spacing does not matter."""
-    volumes = labels.mask("lv")[list(frames)].sum(axis=(1, 2, 3))
-    if len(volumes) < 2 or volumes.max() == 0:
+def ejection_fraction(labels: LabelMap, frames: Sequence[int], side: str = "lv") -> float | None:
+    """Ejection fraction in % over these frames, in voxels, so that spacing does not matter.
+
+    End-diastole and end-systole are the left ventricle's, as in ``audit.heart.cine``.
+    """
+    left, own = (labels.mask(s)[list(frames)].sum(axis=(1, 2, 3)) for s in ("lv", side))
+    if len(left) < 2 or own[left.argmax()] == 0:
         return None
-    return float(100 * (1 - volumes.min() / volumes.max()))
+    return float(100 * (1 - own[left.argmin()] / own[left.argmax()]))
 
 
 def _ef_error(
-    pairs: Sequence[tuple[LabelMap, LabelMap, str]], rng: np.random.Generator
+    pairs: Sequence[tuple[LabelMap, LabelMap, str]], side: str, rng: np.random.Generator
 ) -> tuple[Estimate | None, tuple[float, float] | None]:
     errors, subjects = [], []
     for truth, predicted, subject in pairs:
-        if "lv" not in truth.names or "lv" not in predicted.names:
+        if not {"lv", side} <= truth.names.keys() & predicted.names.keys():
             continue
-        frames = annotated_frames(truth, "lv")
-        true, made = ejection_fraction(truth, frames), ejection_fraction(predicted, frames)
+        frames = annotated_frames(truth, side)
+        true, made = (ejection_fraction(labels, frames, side) for labels in (truth, predicted))
         if true is not None and made is not None:
             errors.append(made - true)
             subjects.append(subject)

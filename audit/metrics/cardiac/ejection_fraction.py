@@ -23,20 +23,29 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     """One finding a ventricle."""
     rows = heart_rows(comparison)
     findings = compare_with_real(rows, QUANTITIES, comparison, rng, prefix="cardiac")
-    left = findings["lv"]
-    if isinstance(left, Measurement):
-        findings["lv"] = replace(left, reference={**left.reference, **_bias(comparison)})
-    return findings
+    return {
+        side: replace(found, reference={**found.reference, **_bias(comparison, side)})
+        if isinstance(found, Measurement)
+        else found
+        for side, found in findings.items()
+    }
 
 
-def _bias(comparison: Comparison) -> dict[str, float]:
+def _bias(comparison: Comparison, side: str) -> dict[str, float]:
     """The segmenter's own error on real hearts, in percentage points; nothing for given maps."""
     error = comparison.labels().error
-    if error is None or error.ef_bias is None:
+    if error is None:
         return {}
-    low, high = error.ef_limits_of_agreement or (None, None)
+    bias, limits = (
+        (error.ef_bias, error.ef_limits_of_agreement)
+        if side == "lv"
+        else (error.rv_ef_bias, error.rv_ef_limits_of_agreement)
+    )
+    if bias is None:
+        return {}
+    low, high = limits or (None, None)
     known = {
-        "segmenter_bias": error.ef_bias.value,
+        "segmenter_bias": bias.value,
         "segmenter_bias_low": low,
         "segmenter_bias_high": high,
     }

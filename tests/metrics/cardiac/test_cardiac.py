@@ -110,6 +110,7 @@ def test_real_and_synthetic_are_read_by_one_instrument(heart_comparison):
             dice={s: exact(0.9, 24) for s in ("lv", "rv", "myocardium")},
             ef_bias=exact(8.0, 24),
             ef_limits_of_agreement=(2.0, 14.0),
+            rv_ef_bias=exact(-1.0, 24),
         ),
     )
     biased = replace(heart_comparison, _made={"labels": network})
@@ -118,6 +119,8 @@ def test_real_and_synthetic_are_read_by_one_instrument(heart_comparison):
     assert after.reference["real_mean"] > before.reference["real_mean"] + 5
     assert after.reference["mean_shift"] == pytest.approx(before.reference["mean_shift"], abs=2)
     assert after.reference["segmenter_bias"] == 8
+    assert after.reference["segmenter_bias_low"] == 2
+    assert ejection_fraction.compute(biased, rng())["rv"].reference["segmenter_bias"] == -1
     assert after.params["holdout_maps"] == "segmented"
 
 
