@@ -11,6 +11,7 @@ from typing import Literal, cast
 from audit.cache import default_cache
 from audit.carbon import find_intensity
 from audit.config import read_config
+from audit.energy_sources.rapl import POWERCAP
 from audit.errors import BadInput
 
 GIB = 2**30
@@ -118,24 +119,36 @@ def _optional_extractors() -> list[Check]:
 
 
 def _nvml() -> Check:
+    name = "GPU energy counter"
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
+        boards = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     except Exception as error:  # noqa: BLE001 - any driver fault means the same: no counter
         return Check(
-            name="GPU energy counter",
+            name=name,
             status="WARN",
-            message=f"NVML does not answer ({type(error).__name__})",
+            message=f"NVML does not answer ({type(error).__name__}): GPU energy is missing, not 0",
             fix="Needed only with an NVIDIA GPU: install its driver",
         )
-    return Check(name="GPU energy counter", status="OK", message=f"NVML sees {count} GPUs")
+    try:
+        for board in boards:
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(board)
+    except pynvml.NVMLError:
+        return Check(
+            name=name,
+            status="WARN",
+            message="a GPU has no energy counter: its power is sampled, and no gate judges it",
+            fix="Counters came with Volta; virtual GPUs have none",
+        )
+    finally:
+        pynvml.nvmlShutdown()
+    return Check(name=name, status="OK", message=f"NVML counts the joules of {len(boards)} GPUs")
 
 
 def _rapl() -> Check:
-    counters = list(Path("/sys/class/powercap").glob("*rapl*/energy_uj"))
+    counters = list(POWERCAP.glob("*rapl*/energy_uj"))
     if any(os.access(c, os.R_OK) for c in counters):
         return Check(name="CPU energy counter", status="OK", message="RAPL is readable")
     seen = "RAPL is not readable" if counters else "no RAPL on this machine"

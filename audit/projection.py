@@ -29,6 +29,11 @@ from audit.result import PhaseRecord
 from audit.scenarios import parse_scenario, scenario_rows
 from audit.work_costs import pieces_of
 
+SAID_OF = {
+    "sensor": "power was sampled once a second, where a counter would miss nothing",
+    "mixed": "a part of the energy is a model, not a measurement: see the columns cpu, gpu and ram",
+    "modelled": "the energy is a model, not a measurement: an order of magnitude",
+}
 EXCLUDED = "power supply, fans, disks, network and embodied emissions are not counted"
 
 
@@ -224,8 +229,8 @@ def _notes(records: Sequence[PhaseRecord], quality: str) -> list[str]:
         if method.startswith("missing")
     }
     notes += sorted(missing)
-    if quality != "counter":
-        notes.append("CPU or RAM energy is a model, not a measurement: an order of magnitude")
+    if quality in SAID_OF:
+        notes.append(SAID_OF[quality])
     idle = energy_of(records, ("unattributed",)) or 0.0
     total = energy_of(records) or 0.0
     if total and idle / total > 0.05:

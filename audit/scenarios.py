@@ -159,7 +159,7 @@ def _basis(scenario: Scenario, quality: str, generation: bool) -> str:  # noqa: 
     if scenario.steps != 1 and generation:
         parts.append("calls cost the same")
     if scenario.devices != 1:
-        parts.append(f"devices {LEAST_EFFICIENCY:.0%} to 100 % as busy (assumed)")
+        parts.append(f"devices {100 * LEAST_EFFICIENCY:.0f} to 100 % as busy (assumed)")
     return "; ".join(parts)
 
 

@@ -13,6 +13,7 @@ from audit import run_folder
 from audit.cache import key_of
 from audit.comparison import Comparison
 from audit.errors import BadInput, RunBroken
+from audit.ledger import Ledger
 from audit.measuring import measure
 from audit.metric import METRICS
 from audit.multiplicity import with_adjusted_p_values
@@ -59,25 +60,27 @@ def score(
     folder = Path(out) if out is not None else None
     if folder is not None:
         run_folder.prepare(folder)
-    comparison = build_comparison(
-        train=train,
-        holdout=holdout,
-        synthetic=synthetic,
-        conditions=conditions,
-        seed=seed,
-        folder=folder,
-        **settings,
-    )
-    names = _metric_names(only)
-    result = AuditResult(
-        name=name,
-        provenance=provenance_of(comparison),
-        cohorts={
-            role: describe_cohort(cohort)
-            for role in ("train", "holdout", "synthetic", "conditions")
-            if len(cohort := comparison.cohort_or_empty(role))
-        },
-    )
+    ledger = settings["ledger"] = settings.get("ledger") or Ledger()
+    with ledger.phase("audit.reading"):
+        comparison = build_comparison(
+            train=train,
+            holdout=holdout,
+            synthetic=synthetic,
+            conditions=conditions,
+            seed=seed,
+            folder=folder,
+            **settings,
+        )
+        names = _metric_names(only)
+        result = AuditResult(
+            name=name,
+            provenance=provenance_of(comparison),
+            cohorts={
+                role: describe_cohort(cohort)
+                for role in ("train", "holdout", "synthetic", "conditions")
+                if len(cohort := comparison.cohort_or_empty(role))
+            },
+        )
     return _measure_all(names, comparison, result, folder)
 
 
@@ -96,6 +99,10 @@ def _measure_all(
         result = result.model_copy(update={"findings": tuple(findings)})
         if folder is not None:
             write_result(result, folder)
+    if folder is not None:
+        with comparison.workshop.ledger.phase("audit.writing"):
+            run_folder.write_cases(folder, tables, comparison)
+            run_folder.write_exemplars(folder, comparison)
     result = result.model_copy(
         update={
             "status": "failed" if broken else "ok",
@@ -104,8 +111,6 @@ def _measure_all(
         }
     )
     if folder is not None:
-        run_folder.write_cases(folder, tables, comparison)
-        run_folder.write_exemplars(folder, comparison)
         write_result(result, folder)
     if broken:
         raise RunBroken(

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
 if TYPE_CHECKING:
     from generators.latent import LatentModel
 
+_COUNTED: WeakKeyDictionary[Any, dict[tuple[Any, ...], int | None]] = WeakKeyDictionary()
+
 
 class Cost:
-    """Counts the calls that a model's samplers make, and what a call computes, once a run.
+    """Counts the calls that a model's samplers make, and what a call computes, once a model.
 
     Every pass of a sample through the denoiser is a call, so guidance makes two a step. FLOPs are
     those of adapter, denoiser and decoder; embedding a mask, once a sample, is left out. Decoding
@@ -20,8 +23,6 @@ class Cost:
     def __init__(self, model: "LatentModel") -> None:
         self._model = model
         self._calls = model.calls
-        self._per_call: int | None = None
-        self._per_decoding: int | None = None
 
     def of_sampling(self, asked: Mapping[str, Any]) -> dict[str, float]:
         """``denoiser_calls`` since the last call, and ``flops`` where they can be counted.
@@ -29,18 +30,25 @@ class Cost:
         Args:
             asked: ``noise`` (B, C, grid), ``labels`` and ``condition`` of the batch just drawn.
         """
-        if self._per_call is None:
-            self._per_call = flops_per_call(
-                self._model, asked["noise"], asked["labels"], asked["condition"]
-            )
+        noise, labels, condition = asked["noise"], asked["labels"], asked["condition"]
+        key = ("call", *noise.shape[1:], *(condition.shape[1:] if condition is not None else ()))
+        each = self._once(key, lambda: flops_per_call(self._model, noise, labels, condition))
         calls, self._calls = self._model.calls - self._calls, self._model.calls
-        return {"denoiser_calls": calls, **_flops(calls, self._per_call)}
+        return {"denoiser_calls": calls, **_flops(calls, each)}
 
     def of_decoding(self, latent: torch.Tensor) -> dict[str, float]:
         """``flops`` of decoding one latent (C, grid), where they can be counted."""
-        if self._per_decoding is None:
-            self._per_decoding = flops_of(lambda: self._model.stage1.decode(latent[None], None))
-        return _flops(1, self._per_decoding)
+        decode = self._model.stage1.decode
+        each = self._once(
+            ("decoding", *latent.shape), lambda: flops_of(lambda: decode(latent[None], None))
+        )
+        return _flops(1, each)
+
+    def _once(self, key: tuple[Any, ...], count: Callable[[], int | None]) -> int | None:
+        known = _COUNTED.setdefault(self._model, {})
+        if key not in known:
+            known[key] = count()
+        return known[key]
 
 
 def flops_of(call: Callable[[], Any]) -> int | None:

@@ -83,3 +83,46 @@ def test_without_an_answer_energy_is_missing_with_its_reason_and_the_run_goes_on
     record = ledger.records()[0]
     assert record.energy_kwh == {"cpu": None, "gpu": None, "ram": None}
     assert record.method["ram"] == "missing: codecarbon gave no energy for a task"
+
+
+@pytest.mark.parametrize(
+    ("counts", "status", "said"),
+    [
+        (True, "OK", "joules of 2 GPUs"),
+        (False, "WARN", "no energy counter"),
+        (None, "WARN", "not 0"),
+    ],
+)
+def test_the_doctor_says_whether_gpus_count_their_joules(monkeypatch, counts, status, said):
+    import pynvml
+
+    from audit.doctor import _nvml
+
+    def energy(_):
+        if not counts:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return 1
+
+    def init():
+        if counts is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", init)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda i: i)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", energy)
+    check = _nvml()
+    assert check.status == status
+    assert said in check.message
+
+
+@pytest.mark.parametrize(("mode", "status"), [(0o444, "OK"), (None, "WARN")])
+def test_the_doctor_says_whether_the_cpu_counts_its_joules(monkeypatch, tmp_path, mode, status):
+    from audit import doctor
+
+    if mode is not None:
+        (tmp_path / "intel-rapl:0").mkdir()
+        (tmp_path / "intel-rapl:0" / "energy_uj").write_text("1")
+    monkeypatch.setattr(doctor, "POWERCAP", tmp_path)
+    assert doctor._rapl().status == status

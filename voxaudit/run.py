@@ -33,6 +33,9 @@ def run_all(config: "Config", *, report: bool = True, checkpoints: bool = False)
         BadInput: Data cannot be read, the folder holds a run of another configuration, or a
             training keeps no generators although ``checkpoints`` asks for them.
     """
+    from audit.footprint import read_records
+    from audit.ledger import open_ledger
+    from audit.throughput import remember
     from reports.html import write_report
     from voxaudit.checkpoints import refuse_unkept, score_kept
 
@@ -50,7 +53,9 @@ def run_all(config: "Config", *, report: bool = True, checkpoints: bool = False)
         if checkpoints:
             score_kept(config, spec, folder, real)
         if report:
-            write_report(folder, images=config.report.images)
+            with open_ledger(folder) as ledger, ledger.phase("audit.report"):
+                write_report(folder, images=config.report.images)
+        remember(spec.kind, spec.preset, spec.n or DEFAULT_N, read_records(folder), folder)
         folders.append(folder)
     _point_latest(root, folders[0])
     return folders
@@ -58,14 +63,12 @@ def run_all(config: "Config", *, report: bool = True, checkpoints: bool = False)
 
 def _run_one(config: "Config", spec: "GeneratorSpec", folder: Path, real: Real) -> None:
     from audit.ledger import open_ledger
-    from audit.throughput import remember
 
     with open_ledger(folder, budget_kwh=config.carbon.max_kwh) as ledger:
         generator = trained(config, spec, folder, real.train, ledger)
         sample_and_score(
             config, spec, generator, folder, real=real, seed=config.seed, ledger=ledger
         )
-        remember(spec.kind, spec.preset, spec.n or DEFAULT_N, ledger.records(), folder)
     if generator is not None:
         made = replicate(config, spec, generator, folder, config.replicates - 1, real=real)
         list_replicates(folder, made)
