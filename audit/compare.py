@@ -116,6 +116,12 @@ def compare(runs: Sequence[Run]) -> list[Row]:
     return rows
 
 
+def worst_first(rows: Sequence[Row]) -> list[Row]:
+    """Rows in the order of reading: worse, better, undecided, not comparable."""
+    order = {"worse": 0, "better": 1, "no difference shown": 2, "not comparable": 3}
+    return sorted(rows, key=lambda row: order[row.word])
+
+
 def comparison_frame(rows: Sequence[Row]) -> "pd.DataFrame":
     """The rows of a comparison as a table."""
     import pandas as pd
@@ -132,7 +138,7 @@ def _compare(old: Finding, new: Finding | None, run: str) -> Row:
                    note=why)  # fmt: skip
     if not old.comparability or old.comparability != new.comparability:
         return Row(**shared, baseline=old.value, value=value, harm=None, word="not comparable",
-                   note="other n, preprocessing, hold-out, weights or version")  # fmt: skip
+                   note="other n, masks, preprocessing, hold-out, weights or version")  # fmt: skip
     ends = (old.value, old.low, old.high, new.value, new.low, new.high)
     if None in ends or old.better == "none":
         note = "no better direction" if old.better == "none" else "no interval"

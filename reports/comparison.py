@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from audit.compare import Row
+from audit.compare import Row, worst_first
 from reports.figure import ACCENT, FLOOR, HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas
 from reports.figure import picture as wrap
 from reports.html import page_of
@@ -19,7 +19,7 @@ def render_comparison(rows: Sequence[Row], first: str) -> str:
     lines = [
         f"| `{escape(r.metric)}` | {escape(r.run)} | {number(r.baseline)} | {number(r.value)} "
         f"{escape(r.unit)} | {_harm(r)} | {r.word} ({escape(r.note)}) |"
-        for r in _worst_first(rows)
+        for r in worst_first(rows)
     ]
     return head + "\n".join(lines) + "\n"
 
@@ -41,14 +41,14 @@ def render_comparison_html(rows: Sequence[Row], first: str) -> str:
                 "note": r.note,
                 "kind": {"worse": "bad", "better": "good"}.get(r.word, "none"),
             }
-            for r in _worst_first(rows)
+            for r in worst_first(rows)
         ],
     )
 
 
 def forest(rows: Sequence[Row]) -> Picture | None:
     """Harm of every metric in units of its own interval's half-width, one color a run."""
-    drawn = [r for r in _worst_first(rows) if r.harm is not None and r.harm.high > r.harm.low][:40]
+    drawn = [r for r in worst_first(rows) if r.harm is not None and r.harm.high > r.harm.low][:40]
     if not drawn:
         return None
     runs = list(dict.fromkeys(r.run for r in drawn))
@@ -83,11 +83,6 @@ def forest(rows: Sequence[Row]) -> Picture | None:
         },
         wide=True,
     )
-
-
-def _worst_first(rows: Sequence[Row]) -> list[Row]:
-    order = {"worse": 0, "better": 1, "no difference shown": 2, "not comparable": 3}
-    return sorted(rows, key=lambda r: order[r.word])
 
 
 def _harm(row: Row) -> str:

@@ -107,3 +107,25 @@ def test_unconditional_cases_pair_by_id():
     tables = [table(rng, shift).assign(condition=np.nan) for shift in (0, -0.02)]
     rows = compare([run("a", wide, cases=tables[0]), run("b", wide, cases=tables[1])])
     assert rows[1].word == "worse"
+
+
+def test_rows_are_read_worst_first_and_what_a_run_lacks_is_counted(tmp_path):
+    from typer.testing import CliRunner
+
+    from audit.result import AuditResult, Finding, write_result
+    from voxaudit import build_app
+
+    def finding(name, value):
+        return Finding(metric=name, value=value, low=value - 1, high=value + 1, level=0.95, n=9,
+                       better="lower", comparability="k")  # fmt: skip
+
+    first = (finding("a.same", 1.0), finding("a.worse", 1.0), finding("a.alone", 1.0))
+    second = (finding("a.same", 1.0), finding("a.worse", 9.0))
+    for name, findings in (("one", first), ("two", second)):
+        write_result(AuditResult(name=name, status="ok", findings=findings), tmp_path / name)
+    said = CliRunner().invoke(
+        build_app(), ["compare", *(str(tmp_path / n) for n in ("one", "two"))]
+    )
+    lines = said.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["a.worse", "a.same"]
+    assert lines[3].startswith("1 numbers that a run lacks")

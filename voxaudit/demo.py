@@ -51,7 +51,7 @@ def run_demo(out: Path) -> int:
         f"\nOpen the report:  {(shown / 'report.html').resolve()}\n\nNext:\n"
         f"  voxaudit gate {shown}\n"
         f"  voxaudit footprint {shown} --zone DEU\n"
-        f"  voxaudit compare {shown} {out / 'thorax' / 'replay'}\n"
+        f"  voxaudit compare {out / 'heart' / 'ldm'} {out / 'heart' / 'replay'}\n"
         "  voxaudit init            # an audit of your own: audit.yaml, gates.yaml, a workflow"
     )
     return 0 if right else 4

@@ -21,7 +21,7 @@ def compare_runs(
     as_json: bool = JsonFlag,
 ) -> None:
     """Compare every number of two or more runs, paired where their cases pair."""
-    from audit.compare import compare, comparison_frame, open_runs
+    from audit.compare import compare, comparison_frame, open_runs, worst_first
     from audit.result import write_text
 
     opened = open_runs(runs)
@@ -39,6 +39,11 @@ def compare_runs(
         print_json([r.as_dict() for r in rows])
     else:
         columns = ["metric", "run", "baseline", "value", "harm", "low", "high", "word", "note"]
-        print_table([r.as_dict() for r in rows], columns)
+        shared = [r for r in worst_first(rows) if None not in (r.baseline, r.value)]
+        print_table([r.as_dict() for r in shared], columns)
+        if len(shared) < len(rows):
+            print(
+                f"{len(rows) - len(shared)} numbers that a run lacks are left out; --json has all"
+            )
     if fail_on_worse and any(r.word == "worse" for r in rows):
         raise typer.Exit(1)
