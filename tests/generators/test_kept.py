@@ -105,3 +105,34 @@ def test_samples_without_a_step_in_their_name_are_refused(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
     with pytest.raises(BadInput, match="'(early|late)' names no training step"):
         sampled_moments(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_audits_what_its_training_kept_and_the_report_draws_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXAUDIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    config = {
+        "name": "r",
+        "device": "cpu",
+        "data": {"phantom": {"kind": "thorax", "train": 8, "holdout": 8}},
+        "generators": [
+            {"id": "ldm", "kind": "ldm", "preset": "ldm-tiny", "n": 6,
+             "params": {"stage1": {"steps": 3}, "denoiser": {"steps": 4, "keep_every": 2},
+                        "sampling": {"steps": 2}}},
+            {"id": "replay", "kind": "replay", "n": 6},
+        ],
+        "metrics": {"only": ["memorization.copy_rate"], "extractors": ["intensity"]},
+    }  # fmt: skip
+    (tmp_path / "audit.yaml").write_text(yaml.safe_dump(config))
+    for _ in range(2):  # the second call finds everything done
+        done = CliRunner().invoke(build_app(), ["run", "--checkpoints"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    with (tmp_path / "runs/r/ldm/curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    distances = [r for r in rows if r["metric"] == "fidelity.kernel_distance[intensity]"]
+    assert [(r["step"], r["passes"]) for r in distances] == [("2", "2.0"), ("4", "4.0")]
+    assert all(float(r["train_s"]) > 0 for r in rows)
+    assert "Copies over the training" in (tmp_path / "runs/r/ldm/report.html").read_text()
+    assert not (tmp_path / "runs/r/replay/curve.csv").exists()
