@@ -14,6 +14,7 @@ from audit.phantoms import FAILURES, spoil, with_conditions
 from audit.result import Finding
 from audit.scoring import measure
 from audit.selfcheck.rows import is_monotone, is_seen, worse_of
+from audit.statistics.intervals import METHODS
 
 NAMES = METRICS.names()
 every_metric = pytest.mark.parametrize("name", NAMES)
@@ -109,6 +110,15 @@ def test_value_lies_in_its_bounds_and_its_interval(name: str, bench, memory) -> 
         if f.low is not None and f.high is not None:
             assert f.low <= f.value <= f.high, label
         assert f.p_value is None or 0 < f.p_value <= 1, label
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith(("fidelity.", "diversity."))])
+def test_a_two_sample_interval_names_its_one_method(name: str, bench, memory) -> None:
+    """Each of these is simulated in tests/test_interval_coverage.py."""
+    stated = {f.method.partition(";")[0] for f in honest(name, bench, memory).values()}
+    methods = {m for m in stated if m and not m.startswith("none: ")}
+    assert methods <= set(METHODS.values())
+    assert len(methods) <= 1
 
 
 @quick

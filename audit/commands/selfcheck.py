@@ -28,7 +28,7 @@ def run(
         ["thorax", "heart"], "--population", help="Phantom population."
     ),
     failure: list[str] = typer.Option([], "--failure", help="Planted failure; all by default."),
-    subjects: int = typer.Option(16, help="Subjects a cohort."),
+    subjects: int = typer.Option(24, help="Subjects a cohort."),
     extractor: list[str] = typer.Option(
         [], "--extractor", help="Feature network; intensity, and with --full ssl3d, by default."
     ),

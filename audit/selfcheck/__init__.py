@@ -33,7 +33,7 @@ __all__ = ["Row", "controlled", "document", "missed", "selfcheck", "table"]
 STRENGTHS = (0.25, 0.5, 1.0)
 # Memorization and utility train networks on each spoiled cohort: the nightly laws check those.
 QUESTIONS = ("fidelity.*", "diversity.*", "adherence.*", "anatomy.*", "cardiac.*")
-SUBJECTS = 16
+SUBJECTS = 24
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,14 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
 
 
 def fit_error(pool: Pool, a: IntArray, b: IntArray, line: Line) -> StandardError:
-    """Subjects and fit: extrapolation keeps the first-order scatter of the distance at full n."""
+    """Subjects and fit: extrapolation keeps the first-order scatter of the distance at full n.
+
+    Args:
+        pool: Features.
+        a: Real rows.
+        b: Synthetic rows.
+        line: The fit whose intercept is the value.
+    """
     whole = jackknife(one_by_one(lambda p, x, y: frechet_in_pool(p, x, y).value), pool, a, b)
     return StandardError(
         error=float(np.hypot(whole.error, line.error)),
