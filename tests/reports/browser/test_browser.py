@@ -68,6 +68,10 @@ def test_the_volume_viewer_opens_on_request(page, report):
     page.eval("document.getElementById('open-niivue').click()")
     page.wait("document.getElementById('volume-viewer').dataset.open === 'true'")
     assert page.eval("document.querySelector('#volume-viewer canvas').clientHeight") > 300
+    assert page.eval("document.getElementById('niivue-time').hidden") is False
+    assert page.eval("+document.getElementById('niivue-frame').max") == 9
+    page.eval("(() => { const f = document.getElementById('niivue-frame'); f.value = 5;"
+              " f.dispatchEvent(new Event('input')); })()")  # fmt: skip
     assert page.problems == []
 
 
