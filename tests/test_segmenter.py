@@ -274,5 +274,6 @@ def test_dice_on_held_out_hearts_reaches_the_goal(
     assert labels.error.dice["lv"].low >= 0.90
     assert labels.error.dice["myocardium"].low >= 0.80
     assert labels.error.dice["rv"].low >= 0.80
+    assert abs(labels.error.ef_bias.value) < 3
     assert labels.params["error_on"] == "holdout"
     assert all(isinstance(m, LabelMap) for m in labels.maps["synthetic"])
