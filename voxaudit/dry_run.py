@@ -27,8 +27,9 @@ def plan(config: "Config") -> list[dict[str, Any]]:
         n = spec.n or DEFAULT_N
         steps = ["train"] if spec.path is None else []
         steps += ["sample"] if spec.kind != "folder" else []
+        seeds = 1 if spec.kind == "folder" else config.replicates
         for step in (*steps, "score", "report"):
-            row = predict(spec.kind, spec.preset, step, n)
+            row = predict(spec.kind, spec.preset, step, n * seeds)
             kwh = row["energy_kwh"]
             row["emissions_g"] = None
             if grid is not None and kwh is not None:
@@ -37,12 +38,16 @@ def plan(config: "Config") -> list[dict[str, Any]]:
                 {
                     "generator": spec.id,
                     "step": step,
-                    "work": f"{n} volumes" if step == "sample" else "",
+                    "work": _work(n, seeds) if step == "sample" else "",
                     "done": _is_done(config.folder / spec.id, step, n),
                     **row,
                 }
             )
     return rows
+
+
+def _work(n: int, seeds: int) -> str:
+    return f"{n} volumes" if seeds == 1 else f"{n} volumes with each of {seeds} seeds"
 
 
 def undecidable(config: "Config", gates: Path) -> list[str]:
