@@ -3,7 +3,7 @@
 ::
 
     result.json   cases.csv   report.html      what may be shared
-    exemplars/NNN.npz   exemplars/pairs/       synthetic volumes that the report draws
+    exemplars/NNN.npz  .../pairs/  .../worst/  synthetic volumes that the report draws
     parts/METRIC.json                          findings as they were measured, for resuming
     private/                                   real volumes and patient links: never share it
     errors/METRIC.txt                          tracebacks
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXEMPLARS = 12
 CLOSEST = 8
+WORST = 6
 PRIVATE_NOTE = "Holds images of real patients and links to them. Never share this folder.\n"
 
 
@@ -130,10 +131,12 @@ def public_id(role: str, case_id: str) -> str:
 def write_exemplars(folder: Path, comparison: Comparison) -> None:
     """Write the volumes that reports draw: synthetic to exemplars/, real to private/exemplars/.
 
-    A few of each role, spread evenly over the cohort; and, apart from them in ``pairs/``, those
-    that the memorization audit finds closest to each other.
+    A few of each role, spread evenly over the cohort; and, apart from them, those that the
+    memorization audit finds closest to each other (``pairs/``) and those that follow their mask
+    least (``worst/``; with the mask they were asked for in private, for it is a patient's).
     """
     closest = _closest(folder)
+    _write_worst(folder, comparison)
     for role in ("synthetic", "train", "holdout"):
         target = folder / ("exemplars" if role == "synthetic" else "private/exemplars")
         cohort = comparison.cohort_or_empty(role)
@@ -165,8 +168,32 @@ def _closest(folder: Path) -> dict[str, list[str]]:
     return {role: list(dict.fromkeys(names)) for role, names in found.items()}
 
 
-def _write_exemplar(file: Path, place: int, role: str, comparison: Comparison) -> None:
-    """One volume; the labels of an earlier call stay where this one has none for it."""
+def _write_worst(folder: Path, comparison: Comparison) -> None:
+    import pandas as pd
+
+    cases = pd.read_csv(folder / "cases.csv", dtype={"id": str})
+    columns = [c for c in cases.columns if c.startswith("adherence.dice.")]
+    if not columns or comparison.conditions is None:
+        return
+    made = cases[cases["role"] == "synthetic"]
+    made = made.assign(worst=made[columns].min(axis=1)).nsmallest(WORST, "worst")
+    places = {name: i for i, name in enumerate(comparison.synthetic.ids)}
+    asked = {name: i for i, name in enumerate(comparison.conditions.ids)}
+    for position, name in enumerate(n for n in made["id"] if n in places):
+        place = places[name]
+        file = folder / "exemplars" / "worst" / f"{position:03d}.npz"
+        _write_exemplar(file, place, "synthetic", comparison)
+        condition = comparison.synthetic.conditions[place]
+        if condition in asked:
+            mask = comparison.conditions[asked[condition]].labels
+            file = folder / "private" / "exemplars" / "worst" / file.name
+            _write_exemplar(file, place, "synthetic", comparison, labels=mask)
+
+
+def _write_exemplar(
+    file: Path, place: int, role: str, comparison: Comparison, *, labels: LabelMap | None = None
+) -> None:
+    """One volume, with its own labels or these; those of an earlier call stay where it has none."""
     case = comparison.cohort(role)[place]
     image = comparison.preprocessing(case.image)[0]
     arrays: dict[str, Any] = {
@@ -177,7 +204,7 @@ def _write_exemplar(file: Path, place: int, role: str, comparison: Comparison) -
     }
     if case.image.frame_ms is not None:
         arrays["frame_ms"] = np.array(case.image.frame_ms)
-    labels = case.labels or _segmented(comparison, role, place)
+    labels = labels or case.labels or _segmented(comparison, role, place)
     if labels is not None and labels.array.shape == image.shape:
         arrays["labels"] = labels.array
         arrays["label_names"] = np.array(json.dumps(dict(labels.names)))

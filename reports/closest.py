@@ -62,6 +62,25 @@ def _anonymous_pairs(material: Material) -> list[dict[str, Any]]:
     return pairs
 
 
+def worst_masks(material: Material) -> list[dict[str, Any]]:
+    """Rows for ``worst.html.j2``: what was asked for beside what was made, on the same image.
+
+    The mask asked for is a patient's and stays hatched in a shareable report, and so does a
+    synthetic volume that the audit takes for a copy.
+    """
+    asked = {e.name: e for e in material.requested}
+    hidden = set() if material.internal or material.public_phantoms else flagged_copies(material)
+    return [
+        {
+            "name": e.name,
+            "asked": ex.webp_uri(ex.labeled_slice(asked[e.name])) if e.name in asked else None,
+            "made": ex.webp_uri(ex.labeled_slice(e)) if e.name not in hidden else None,
+        }
+        for e in material.worst
+        if e.labels is not None
+    ]
+
+
 def _by_similarity(rows: Any) -> list[dict[str, Any]]:
     """Best training case of each synthetic one, most similar first."""
     best: dict[str, dict[str, Any]] = {}

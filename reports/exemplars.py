@@ -204,6 +204,22 @@ def contact_sheet(exemplars: Sequence[Exemplar], *, cell: int = 128) -> Bytes:
     return np.concatenate([_fitted(_middle(e), e, cell) for e in exemplars], axis=1)
 
 
+def labeled_slice(exemplar: Exemplar, *, cell: int = 128) -> Bytes:
+    """Axial slice with the most labeled voxels and its labels in color: (cell, cell, 4)."""
+    gray = np.zeros((cell, cell, 4), dtype=np.uint8)
+    gray[..., 3] = 255
+    if exemplar.labels is None:
+        gray[..., :3] = _fitted(_middle(exemplar), exemplar, cell)[..., None]
+        return gray
+    z = int(np.argmax((exemplar.labels[0] > 0).sum(axis=(1, 2))))
+    gray[..., :3] = _fitted(plane_stack(exemplar.image[0], "axial")[z], exemplar, cell)[..., None]
+    codes = plane_stack(exemplar.labels[0], "axial")[z].clip(0, 255).astype(np.uint8)
+    colors = colored(_fitted(codes, exemplar, cell, smooth=False)).astype(np.float32)
+    share = colors[..., 3:] / 255
+    gray[..., :3] = gray[..., :3] * (1 - share) + colors[..., :3] * share
+    return gray
+
+
 def middle_planes(exemplar: Exemplar, *, cell: int = 192) -> Bytes:
     """The three planes through the center, side by side, in true proportions."""
     starts = dict(zip(PLANES, exemplar.center, strict=True))
@@ -221,12 +237,13 @@ def m_mode(exemplar: Exemplar) -> Bytes:
     return np.concatenate([line, line]).T
 
 
-def resized(pixels: npt.NDArray[Any], width: int, height: int) -> Bytes:
-    """Pixels at another size, bicubic."""
+def resized(pixels: npt.NDArray[Any], width: int, height: int, *, smooth: bool = True) -> Bytes:
+    """Pixels at another size: bicubic, or the nearest where they are codes."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+    how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    return np.asarray(image.resize((width, height), how))
 
 
 def nifti_base64(exemplar: Exemplar, what: str = "image") -> str:
@@ -254,11 +271,18 @@ def _middle(exemplar: Exemplar) -> npt.NDArray[Any]:
     return plane_stack(exemplar.image[0], "axial")[exemplar.center[0]]
 
 
-def _fitted(pixels: npt.NDArray[Any], exemplar: Exemplar, cell: int, plane: str = "axial") -> Bytes:
+def _fitted(
+    pixels: npt.NDArray[Any],
+    exemplar: Exemplar,
+    cell: int,
+    plane: str = "axial",
+    *,
+    smooth: bool = True,
+) -> Bytes:
     height, width = plane_mm(exemplar.spacing_mm, exemplar.image.shape[1:], plane)
     scale = cell / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     square = np.zeros((cell, cell), dtype=np.uint8)
     top, left = (cell - size[1]) // 2, (cell - size[0]) // 2
-    square[top : top + size[1], left : left + size[0]] = resized(pixels, *size)
+    square[top : top + size[1], left : left + size[0]] = resized(pixels, *size, smooth=smooth)
     return square

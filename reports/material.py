@@ -27,6 +27,8 @@ class Material:
         real: Exemplars of real cases; empty where they may not be shown.
         pairs: Rows of private/pairs.csv; empty where they may not be shown.
         paired: Exemplars of the closest pairs; real ones only where they may be shown.
+        worst: Synthetic cases that follow their mask least, with the labels they were judged by.
+        requested: The same cases with the mask they were asked for; empty where patients are.
         internal: Whether real patients may be shown.
         public_phantoms: Whether the "real" cases are phantoms, which anyone may see.
         errors: Names of the metrics that left a traceback.
@@ -40,6 +42,8 @@ class Material:
     real: Sequence[Exemplar] = ()
     pairs: Sequence[dict[str, Any]] = ()
     paired: Sequence[Exemplar] = ()
+    worst: Sequence[Exemplar] = ()
+    requested: Sequence[Exemplar] = ()
     internal: bool = False
     public_phantoms: bool = False
     errors: Sequence[str] = ()
@@ -103,6 +107,8 @@ def read_material(run: str | Path, *, images: Images = "redacted") -> Material:
         cases=_read_table(folder / "cases.csv"),
         synthetic=read_exemplars(folder / "exemplars") if images != "none" else [],
         real=read_exemplars(folder / "private" / "exemplars") if shown else [],
+        worst=read_exemplars(folder / "exemplars" / "worst") if images != "none" else [],
+        requested=read_exemplars(folder / "private" / "exemplars" / "worst") if shown else [],
         paired=_paired(folder, made=images != "none", real=shown),
         pairs=_read_rows(folder / "private" / "pairs.csv") if shown else [],
         internal=images == "all" and not public,

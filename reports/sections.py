@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from audit.result import AuditResult, Finding, Verdict
 from reports import bars, words
-from reports.closest import closest_pairs
+from reports.closest import closest_pairs, worst_masks
 from reports.figures import pictures_of
 from reports.material import Material
 from reports.tables import tables_of
@@ -46,6 +46,8 @@ def section(name: str, material: Material) -> dict[str, Any]:
         "pictures": pictures_of(name, material),
         "pairs": closest_pairs(material) if name == "memorization" else [],
         "pairs_shown": bool(material.pairs),
+        "worst": worst_masks(material) if name == "adherence" else [],
+        "masks_shown": bool(material.requested),
         "missing": missing(findings),
         "ceiling": name in words.SEGMENTED and any("ceiling" in f.reference for f in done),
     }
@@ -133,7 +135,8 @@ def segmenter_notes(findings: Sequence[Finding]) -> list[str]:
         sentence += f" Its own Dice on held-out real cases: {scores}."
     bias = error.get("ef_bias") if isinstance(error, dict) else None
     if isinstance(bias, dict):
-        sentence += f" Its ejection fractions are off by {words.number(bias.get('value'))} points."
+        points = words.number(bias.get("value"))
+        sentence += f" Its LV ejection fractions are off by {points} points on average."
     return [sentence]
 
 

@@ -37,7 +37,28 @@ def _worst_cases(material: Material) -> list[dict[str, Any]]:
 
 
 def _footprint(material: Material) -> list[dict[str, Any]]:
-    return [*_phases(material), *_what_if(material)]
+    return [*_phases(material), *_what_if(material), *_scenarios(material)]
+
+
+def _scenarios(material: Material) -> list[dict[str, Any]]:
+    """What one volume would take with other choices, as the audit projected it."""
+    found = [f for f in material.findings("footprint") if f.name == "footprint.scenarios"]
+    rows = [
+        [f.variant, f"{number(f.value)} Wh", f"{number(f.low)} to {number(f.high)} Wh",
+         f"{number(3600 * f.params['time_h'])} s", f.params["basis"]]
+        for f in found if f.status == "ok"
+    ]  # fmt: skip
+    if not rows:
+        return []
+    return [
+        {
+            "title": "What if a choice had been another",
+            "look_for": "Energy of one volume, each choice alone; a projection, not a measurement. "
+            "`voxaudit footprint RUN --scenario` asks any other.",
+            "columns": ["scenario", "energy per volume", "interval", "time", "what it rests on"],
+            "rows": rows,
+        }
+    ]
 
 
 def _how(method: dict[str, str]) -> str:

@@ -52,3 +52,18 @@ def test_labels_of_a_segmenter_are_kept_once_made(kept):
     before = file.read_bytes()
     write_exemplars(folder, comparison)  # resumed: nothing asked for labels this time
     assert file.read_bytes() == before
+
+
+def test_the_mask_asked_for_is_kept_in_private(thorax_comparison, tmp_path):
+    comparison = replace(thorax_comparison, _made={})
+    ids = list(comparison.synthetic.ids)
+    dice = np.linspace(0.9, 0.1, len(ids))
+    table = pd.DataFrame({"id": ids, "role": "synthetic", "adherence.dice.heart": dice})
+    table.to_csv(tmp_path / "cases.csv", index=False)
+    write_exemplars(tmp_path, comparison)
+    worst = names(tmp_path / "exemplars" / "worst")
+    assert worst == ids[::-1][:6]
+    assert names(tmp_path / "private" / "exemplars" / "worst") == worst
+    place = list(comparison.conditions.ids).index(comparison.synthetic.conditions[-1])
+    with np.load(tmp_path / "private" / "exemplars" / "worst" / "000.npz") as stored:
+        assert np.array_equal(stored["labels"], comparison.conditions[place].labels.array)

@@ -181,3 +181,39 @@ def test_a_cap_below_the_page_itself_is_bad_input(light_run):
 def test_a_folder_without_a_result_is_bad_input(tmp_path):
     with pytest.raises(BadInput, match=r"no result\.json"):
         write_report(tmp_path)
+
+
+def test_masks_of_patients_and_likely_copies_are_hatched(light_run):
+    from reports.closest import worst_masks
+    from reports.material import read_material
+
+    for place in ("exemplars/worst", "private/exemplars/worst"):
+        (light_run / place).mkdir()
+        for number in (0, 1):
+            shutil.copy(light_run / "exemplars" / f"{number:03d}.npz", light_run / place)
+    table = (light_run / "cases.csv").read_text().splitlines()
+    rows = [f"{row},{int(row.startswith('synthetic-0001'))}" for row in table[1:]]
+    (light_run / "cases.csv").write_text("\n".join([f"{table[0]},memorization.copy", *rows]))
+    kept, copied = worst_masks(read_material(light_run))
+    assert kept["asked"] is None
+    assert kept["made"].startswith("data:image/webp")
+    assert copied["made"] is None
+    internal = worst_masks(read_material(light_run, images="all"))
+    assert all(row["asked"] and row["made"] for row in internal)
+    page = write_report(light_run).read_text(encoding="utf-8")
+    assert "mask of a patient" in page
+    assert "withheld: likely a copy" in page
+
+
+def test_labels_are_laid_over_the_slice_in_color():
+    from reports.exemplars import Exemplar, labeled_slice
+
+    image = np.full((1, 4, 8, 8), 100, np.uint8)
+    labels = np.zeros((1, 4, 8, 8), np.int16)
+    labels[0, 2, :4] = 1
+    one = Exemplar(name="a", role="synthetic", image=image, labels=labels,
+                   spacing_mm=(1.0, 1.0, 1.0), frame_ms=None)  # fmt: skip
+    drawn = labeled_slice(one, cell=8)
+    assert drawn.shape == (8, 8, 4)
+    assert (drawn[:4, :, :3] == 100).all()  # anterior is up: the labeled half is below
+    assert (drawn[4:, :, 2] > 130).all()
