@@ -93,3 +93,19 @@ def test_absolute_values_need_what_they_are_held_against():
         parse_scenario("size=8x8x8", [record("sampling", 1.0, volumes=3)])
     with pytest.raises(NotComputable, match="no energy of training or sampling"):
         rows("model=2x", [record("audit.fidelity", 1.0)])
+
+
+def test_the_report_shows_what_the_audit_projected():
+    from types import SimpleNamespace
+
+    from audit.result import Finding
+    from reports.tables import _scenarios
+
+    finding = Finding(
+        metric="footprint.scenarios[steps=2x]", value=2.0, low=1.0, high=3.0, unit="Wh",
+        params={"time_h": 0.5, "basis": "counter meter"},
+    )  # fmt: skip
+    missing = Finding(metric="footprint.scenarios", status="not_computable", reason="no sampling.")
+    shown = _scenarios(SimpleNamespace(findings=lambda _: [finding, missing]))
+    assert shown[0]["rows"] == [["steps=2x", "2 Wh", "1 to 3 Wh", "1800 s", "counter meter"]]
+    assert _scenarios(SimpleNamespace(findings=lambda _: [missing])) == []
