@@ -84,7 +84,7 @@ from audit.energy_sources.codecarbon_offline import CodecarbonSource  # noqa: E4
 from audit.ledger import Ledger  # noqa: E402
 
 ledger = Ledger(CodecarbonSource(), clock=lambda: NOW["s"], file=FOLDER / "ledger.jsonl")
-with ledger.phase("denoiser_train"):  # 40 kJ and 32 kJ of CPU on counters that wrap at 1 kJ
+with ledger.phase("denoiser_train"):  # 48 and 32 kJ of CPU on counters that wrap at 1 kJ
     for _ in range(100):
         advance(4)
         ledger.settle()
