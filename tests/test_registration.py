@@ -1,10 +1,13 @@
 import numpy as np
+import pytest
 import torch
 
-from audit.copies.registration import align, partial_correlation
+from audit.copies.likeness import partial_correlation
+from audit.copies.registration import align
 from audit.spatial import rigid_theta, warp
 
 EXTENT = (30.0, 32.0, 34.0)
+PLAIN = np.zeros((1, 1, 24, 24, 24), np.float32) + np.linspace(0, 1, 24, dtype=np.float32)
 
 
 def blobs(n, seed=0):
@@ -15,11 +18,15 @@ def blobs(n, seed=0):
     )
 
 
-def moved(volumes, degrees, shift, flip):
+def moved(volumes, degrees, shift, flip, scale=1.0):
     n = len(volumes)
     angles = torch.full((n, 3), np.radians(degrees))
     theta = rigid_theta(
-        angles, torch.full((n, 3), shift), extent_mm=EXTENT, flip=torch.full((n,), flip)
+        angles,
+        torch.full((n, 3), shift),
+        extent_mm=EXTENT,
+        flip=torch.full((n,), flip),
+        scale=torch.full((n,), scale),
     )
     return warp(volumes, theta)
 
@@ -27,24 +34,61 @@ def moved(volumes, degrees, shift, flip):
 def test_a_moved_mirrored_copy_is_aligned_and_a_stranger_is_not():
     source = blobs(4)
     copies = moved(source, 4.0, 0.03, True)
-    shared = np.zeros((1, 1, 24, 24, 24), np.float32) + np.linspace(0, 1, 24, dtype=np.float32)
-    found = align(copies.numpy(), source.numpy(), shared, EXTENT, device="cpu")
+    found = align(copies.numpy(), source.numpy(), PLAIN, EXTENT, device="cpu")
     assert found.flipped.all()
-    assert found.partial.min() > 0.9
-    strangers = align(blobs(4, 1).numpy(), source.numpy(), shared, EXTENT, device="cpu")
+    assert found.partial.min() > 0.95
+    strangers = align(blobs(4, 1).numpy(), source.numpy(), PLAIN, EXTENT, device="cpu")
     assert strangers.partial.max() < 0.8
     assert found.ssim.min() > strangers.ssim.max()
 
 
+@pytest.mark.parametrize(
+    ("degrees", "shift", "scale"), [(0, 0.05, 1.0), (6, 0.0, 1.0), (0, 0.0, 1.25), (5, -0.04, 0.9)]
+)
+def test_the_move_is_found_to_a_hundredth_of_the_field_of_view(degrees, shift, scale):
+    source = blobs(3, 7)
+    copies = moved(source, degrees, shift, False, scale)
+    found = align(copies.numpy(), source.numpy(), PLAIN, EXTENT, device="cpu")
+    np.testing.assert_allclose(found.angles_deg, degrees, atol=0.5)
+    np.testing.assert_allclose(found.shifts, shift, atol=0.005)
+    np.testing.assert_allclose(found.scale, scale, atol=0.01)
+
+
+def test_a_thin_stack_moves_only_in_its_plane():
+    source = blobs(2)[:, :, :5]
+    found = align(source.numpy(), source.roll(1, 4).numpy(), PLAIN[:, :, :5], EXTENT, device="cpu")
+    assert np.abs(found.angles_deg[:, :2]).max() == np.abs(found.shifts[:, 2]).max() == 0
+
+
+def test_an_empty_volume_stays_where_it_is():
+    empty = np.zeros((1, 1, 24, 24, 24), np.float32)
+    found = align(empty, blobs(1).numpy(), PLAIN, EXTENT, device="cpu")
+    assert found.partial == pytest.approx(0, abs=0.05)
+    assert np.isfinite(found.ncc).all()
+
+
 def test_what_is_shared_by_all_is_no_similarity():
     rng = np.random.default_rng(2)
-    common = torch.from_numpy(rng.standard_normal((1, 1, 8, 8, 8)).astype(np.float32))
+    common = torch.from_numpy(rng.standard_normal((1, 1, 12, 12, 12)).astype(np.float32))
     a, b = (
-        common + 0.1 * torch.from_numpy(rng.standard_normal((1, 1, 8, 8, 8)).astype(np.float32))
-        for _ in range(2)
+        common + 0.1 * torch.nn.functional.interpolate(blobs(1, seed), size=(12, 12, 12))
+        for seed in (3, 4)
     )
-    assert abs(float(partial_correlation(a, b, common[None]))) < 0.15
+    assert abs(float(partial_correlation(a, b, common[None]))) < 0.3
     assert float(partial_correlation(a, a, common[None])) > 0.99
+
+
+def test_another_intensity_curve_and_noise_hide_no_copy_and_make_no_stranger_one():
+    mean, own, other = (torch.nn.functional.avg_pool3d(blobs(1, s), 1) for s in (5, 6, 7))
+    source, stranger = mean + 0.15 * own, mean + 0.15 * other
+    rng = torch.Generator().manual_seed(0)
+    curved = (source - source.min()) ** 1.2
+    noisy = source + 0.15 * torch.randn(source.shape, generator=rng)
+    for copy in (curved, noisy):
+        assert float(partial_correlation(copy, source, mean[None])) > 0.9
+    plain = float(partial_correlation(stranger, source, mean[None]))
+    noise = 0.15 * torch.randn(source.shape, generator=rng)
+    assert float(partial_correlation(stranger + noise, source, mean[None])) < plain + 0.15
 
 
 def test_no_move_is_no_change():

@@ -1,7 +1,10 @@
-"""Stage two: suspicious synthetic volumes are aligned with the patients they resemble.
+"""Stage two: synthetic volumes are laid over the patients they resemble.
 
-A copy shares with its source, after rigid registration, what sets a patient apart from
-the others; no held-out volume shares that with anyone as much.
+A copy shares with its source, after registration, what sets a patient apart from the others; what
+a held-out volume shares with its nearest patients says how much is chance. Those correlations,
+after Fisher's transformation, are close to normal, so that their prediction limit states the rate
+of false confirmations also where few patients were held out. A copy also fits its source far better
+than the next patient; a volume with little of its own fits several alike.
 """
 
 from dataclasses import dataclass
@@ -11,16 +14,36 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.cache import key_of
-from audit.cohort import Cohort
 from audit.comparison import Comparison
-from audit.copies.search import ALPHA, Matches, find_matches
+from audit.copies.candidates import candidates
+from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 1  # of registration and what it is scored by; part of the cache's key
-QUANTILE = 0.99
+VERSION = 3  # of registration and what it is scored by; part of the cache's key
+FALSE_RATE = 0.001  # of the fit
+GAP_RATE = 0.01  # of the gap, asked for as well
 MODES = 4
 LOOK_AT = 64
+MOST = 4000  # synthetic volumes that are registered, the most similar first
+BLOCK = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How volumes fit the best of their candidates, aligned.
+
+    Attributes:
+        ncc: Correlation (n,) beyond what patients share.
+        ssim: Structural similarity (n,).
+        gap: By how much the best candidate beats the next patient (n,), in Fisher's z.
+        source: Training row (n,) of the best candidate.
+    """
+
+    ncc: FloatArray
+    ssim: FloatArray
+    gap: FloatArray
+    source: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,26 +52,19 @@ class Confirmation:
 
     Attributes:
         confirmed: Whether it is a copy (s,).
-        rows: Synthetic volumes that were aligned: those with p <= 0.05.
-        ncc: Correlation of each of ``rows`` with its best candidate, aligned and beyond what
-            patients share.
-        ssim: Structural similarity at that position.
-        gap: By how much the best candidate beats the next.
-        source: Training row of the best candidate.
-        null_ncc: The same of one volume per held-out patient.
-        null_gap: The same.
-        false_rate: Share of held-out patients that the same rule would confirm, each judged by
-            the others.
+        rows: Synthetic volumes that were aligned: all, or the 4000 most similar.
+        fit: Of ``rows``.
+        null: Of one volume per held-out patient.
+        limit: NCC above which a volume is confirmed, if its gap is large as well.
+        false_rate: Share of held-out patients that the rule would confirm, each judged by the
+            others; 0.001 is expected.
     """
 
     confirmed: npt.NDArray[np.bool_]
     rows: npt.NDArray[np.intp]
-    ncc: FloatArray
-    ssim: FloatArray
-    gap: FloatArray
-    source: npt.NDArray[np.int64]
-    null_ncc: FloatArray
-    null_gap: FloatArray
+    fit: Fit
+    null: Fit
+    limit: float
     false_rate: float
 
 
@@ -56,48 +72,62 @@ def confirm(comparison: Comparison) -> Confirmation:
     """Align candidates of one comparison, once; writes private/pairs.csv beside the run.
 
     Raises:
-        NotComputable: As ``find_matches``.
+        NotComputable: As ``search_matches``.
     """
     return comparison.once("memorization:confirmation", lambda: _confirm(comparison))
 
 
-def best_of_candidates(
-    cases: Cohort,
-    rows: npt.NDArray[np.intp],
-    candidates: npt.NDArray[np.int64],
-    comparison: Comparison,
-) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
-    """Aligned NCC, SSIM and gap (n,) of cases with their best of k candidates (n, k), and which.
+def fit_candidates(
+    volumes: list[npt.NDArray[np.float32]], rows: npt.NDArray[np.int64], comparison: Comparison
+) -> Fit:
+    """Align preprocessed volumes (c, t, z, y, x) with their candidates (n, k) in train.
 
     Candidates of the best one's patient do not count as the next best.
     """
-    from audit.copies.registration import align
+    from audit.copies.registration import align, reduced
     from audit.extractors.ssl3d import extent_mm
 
-    preprocessing, device = comparison.preprocessing, comparison.workshop.device
-    train, k = comparison.train, candidates.shape[1]
-    if len(rows) == 0:
-        empty = np.zeros(0)
-        return empty, empty, empty, np.zeros(0, np.int64)
+    preprocessing, train, k = comparison.preprocessing, comparison.train, rows.shape[1]
     # the source is moved: what the copy's noise hides is not resampled as well
-    fixed = np.stack([still(preprocessing(cases[int(r)].image)) for r in rows])
-    sources = {int(i): still(preprocessing(train[int(i)].image)) for i in np.unique(candidates)}
-    moving = np.stack([sources[int(i)] for i in candidates.ravel()])
+    fixed = np.stack([reduced(still(volume)) for volume in volumes])
+    sources = {int(i): reduced(still(preprocessing(train[int(i)].image))) for i in np.unique(rows)}
     found = align(
         np.repeat(fixed, k, axis=0),
-        moving,
+        np.stack([sources[int(i)] for i in rows.ravel()]),
         shared_anatomy(comparison),
         extent_mm(preprocessing),
-        device=device,
+        device=comparison.workshop.device,
     )
     ncc, ssim = found.partial.reshape(-1, k), found.ssim.reshape(-1, k)
-    best = ncc.argmax(axis=1)
-    line = np.arange(len(rows))
-    subjects = np.asarray(train.subjects)[candidates]
-    others = np.where(subjects == subjects[line, best][:, None], -np.inf, ncc)
-    rest = others.max(axis=1)
-    gap = np.where(np.isfinite(rest), ncc[line, best] - rest, 0.0)
-    return ncc[line, best], ssim[line, best], gap, candidates[line, best]
+    best, line = ncc.argmax(axis=1), np.arange(len(rows))
+    subjects = np.asarray(train.subjects)[rows]
+    same = subjects == subjects[line, best][:, None]
+    others = np.where(same, -np.inf, _fisher(ncc)).max(axis=1)
+    top = ncc[line, best]
+    return Fit(
+        ncc=top,
+        ssim=ssim[line, best],
+        gap=_fisher(top) - np.where(np.isfinite(others), others, 0.0),
+        source=rows[line, best],
+    )
+
+
+def confirmed_by(fit: Fit, null: Fit) -> npt.NDArray[np.bool_]:
+    """Whether both NCC and gap exceed their limits."""
+    ncc, gap = limits_of(null)
+    return (fit.ncc > ncc) & (fit.gap > gap)
+
+
+def limits_of(null: Fit) -> tuple[float, float]:
+    """Upper prediction limits of one further NCC, at 0.001, and of its gap, at 0.01.
+
+    Held-out volumes beyond the limits that the others set are copies themselves (a patient on both
+    sides of the split) and do not raise them.
+    """
+    twins = _beyond_the_others(null)
+    kept = ~twins if (~twins).sum() > 2 else np.ones(len(twins), bool)
+    ncc = _limit(_fisher(null.ncc[kept]), FALSE_RATE)
+    return float(np.tanh(ncc)), _limit(null.gap[kept], GAP_RATE)
 
 
 def shared_anatomy(comparison: Comparison) -> npt.NDArray[np.float32]:
@@ -108,10 +138,8 @@ def shared_anatomy(comparison: Comparison) -> npt.NDArray[np.float32]:
     return comparison.once("memorization:shared", lambda: _shared(comparison))
 
 
-def _shared(comparison: Comparison) -> npt.NDArray[np.float32]:
-    train = comparison.train
-    picks = np.unique(np.linspace(0, len(train) - 1, min(LOOK_AT, len(train))).astype(int))
-    volumes = np.stack([still(comparison.preprocessing(train[int(i)].image)) for i in picks])
+def modes_of(volumes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Mean and leading modes (p, c, z, y, x) of volumes (n, c, z, y, x)."""
     mean = volumes.mean(axis=0)
     flat = (volumes - mean).reshape(len(volumes), -1)
     _, _, modes = np.linalg.svd(flat, full_matrices=False)
@@ -129,96 +157,130 @@ def still(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.concatenate([volume.mean(axis=1), volume.std(axis=1)])
 
 
-def confirmed_by(
-    ncc: FloatArray, gap: FloatArray, null_ncc: FloatArray, null_gap: FloatArray
-) -> npt.NDArray[np.bool_]:
-    """Whether NCC or gap exceeds the 99 % quantile of the null pairs."""
-    ncc_cut = np.quantile(null_ncc, QUANTILE, method="higher")
-    gap_cut = np.quantile(null_gap, QUANTILE, method="higher")
-    return (ncc > ncc_cut) | (gap > gap_cut)
+def _shared(comparison: Comparison) -> npt.NDArray[np.float32]:
+    train = comparison.train
+    picks = np.unique(np.linspace(0, len(train) - 1, min(LOOK_AT, len(train))).astype(int))
+    return modes_of(np.stack([still(comparison.preprocessing(train[int(i)].image)) for i in picks]))
 
 
 def _confirm(comparison: Comparison) -> Confirmation:
-    found = find_matches(comparison)
+    found = search_matches(comparison)
     with comparison.workshop.ledger.phase("audit.copies.registration"):
-        rows = np.flatnonzero(found.suspicious)
-        ncc, ssim, gap, source = best_of_candidates(
-            comparison.synthetic, rows, found.synthetic_index[rows], comparison
-        )
-        null_ncc, null_gap = _null(comparison, found)
-        comparison.workshop.ledger.work(pairs=found.synthetic_index.shape[1] * len(rows))
+        rows = np.sort(np.argsort(found.p_values, kind="stable")[:MOST])
+        fit = _fit_synthetic(comparison, rows)
+        null = _null(comparison, found)
+        comparison.workshop.ledger.work(pairs=3 * len(rows))
     confirmed = np.zeros(len(found.p_values), bool)
-    confirmed[rows] = confirmed_by(ncc, gap, null_ncc, null_gap)
+    confirmed[rows] = confirmed_by(fit, null)
     result = Confirmation(
         confirmed=confirmed,
         rows=rows,
-        ncc=ncc,
-        ssim=ssim,
-        gap=gap,
-        source=source,
-        null_ncc=null_ncc,
-        null_gap=null_gap,
-        false_rate=_false_rate(found, null_ncc, null_gap),
+        fit=fit,
+        null=null,
+        limit=limits_of(null)[0],
+        false_rate=float(_beyond_the_others(null).mean()),
     )
     if comparison.folder is not None:
         _write_pairs(comparison, found, result, comparison.folder / "private")
     return result
 
 
-def _null(comparison: Comparison, found: Matches) -> tuple[FloatArray, FloatArray]:
-    """NCC and gap of held-out patients; kept in the cache, since samples do not change them."""
+def _fit_synthetic(comparison: Comparison, rows: npt.NDArray[np.intp]) -> Fit:
+    embedded = comparison.features(extractor_of(comparison)).synthetic
+    parts = []
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        volumes = [comparison.preprocessing(comparison.synthetic[int(r)].image) for r in block]
+        parts.append(fit_candidates(volumes, candidates(comparison, embedded[block]), comparison))
+    return _joined(parts)
 
-    def make() -> dict[str, FloatArray]:
-        ncc, _, gap, _ = best_of_candidates(
-            comparison.holdout, found.holdout_rows, found.holdout_index, comparison
-        )
-        return {"ncc": ncc, "gap": gap}
+
+def _null(comparison: Comparison, found: Matches) -> Fit:
+    """Of held-out patients, through the generator's autoencoder where that is known.
+
+    Kept in the cache, since samples do not change it.
+    """
+    autoencode = comparison.workshop.autoencode
+
+    def make() -> dict[str, npt.NDArray[np.generic]]:
+        rows, parts = found.holdout_rows, []
+        for start in range(0, len(rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            volumes = [
+                comparison.preprocessing(comparison.holdout[int(r)].image) for r in rows[block]
+            ]
+            if autoencode is not None:
+                volumes = [autoencode(volume[None])[0] for volume in volumes]
+            near = candidates(comparison, found.holdout_embedded[block])
+            parts.append(fit_candidates(volumes, near, comparison))
+        return vars(_joined(parts))
 
     key = key_of(
         registration=VERSION,
         train=comparison.train.hash,
         holdout=comparison.holdout.hash,
-        pairs=[found.holdout_rows.tolist(), found.holdout_index.tolist()],
+        encoder=comparison.encoder(extractor_of(comparison)).key,
+        autoencoder=comparison.workshop.autoencoder_key,
         preprocessing=comparison.preprocessing.as_params(),
         device=comparison.workshop.device,
     )
-    stored = comparison.workshop.cache.arrays(key, make)
-    return stored["ncc"], stored["gap"]
+    return Fit(**comparison.workshop.cache.arrays(key, make))
 
 
-def _false_rate(found: Matches, null_ncc: FloatArray, null_gap: FloatArray) -> float:
+def _joined(parts: list[Fit]) -> Fit:
+    names = ("ncc", "ssim", "gap", "source")
+    return Fit(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+
+def _fisher(ncc: FloatArray) -> FloatArray:
+    return np.arctanh(np.clip(ncc, -0.999, 0.999))
+
+
+def _limit(values: FloatArray, rate: float) -> float:
+    """Of one further normal value beside these; Student, n - 1 degrees."""
+    from scipy.stats import t
+
+    n = len(values)
+    width = t.ppf(1 - rate, n - 1) * np.sqrt(1 + 1 / n)
+    return float(values.mean() + width * values.std(ddof=1))
+
+
+def _beyond_the_others(null: Fit) -> npt.NDArray[np.bool_]:
     """The rule applied to each held-out patient with the others as null."""
-    n = len(found.holdout)
-    hits = 0
-    for i in range(n):
-        rest = np.arange(n) != i
-        p_value = (1 + int((found.holdout[rest] >= found.holdout[i]).sum())) / n
-        fits = confirmed_by(null_ncc[[i]], null_gap[[i]], null_ncc[rest], null_gap[rest])
-        hits += int(p_value <= ALPHA and bool(fits[0]))
-    return hits / n
+    fits, gaps = _fisher(null.ncc), null.gap
+    found = [
+        fits[i] > _limit(np.delete(fits, i), FALSE_RATE)
+        and gaps[i] > _limit(np.delete(gaps, i), GAP_RATE)
+        for i in range(len(fits))
+    ]
+    return np.array(found, bool)
 
 
 def _write_pairs(
     comparison: Comparison, found: Matches, result: Confirmation, folder: Path
 ) -> None:
-    """The pairs link samples to patients: for the owner of the data only, ids as pseudonyms."""
+    """The pairs link samples to patients: for the owner of the data only, ids as pseudonyms.
+
+    Volumes that are suspicious to the encoder or confirmed; of the others nothing is to be said.
+    """
     import pandas as pd
 
     from audit.result import write_text
 
-    train = comparison.train.ids
+    train, rows, fit = comparison.train.ids, result.rows, result.fit
     table = pd.DataFrame(
         {
-            "synthetic": [comparison.synthetic.ids[int(r)] for r in result.rows],
-            "train": [pseudonym(train[int(i)]) for i in result.source],
-            "similarity": found.synthetic[result.rows, 0],
-            "p_value": found.p_values[result.rows],
-            "ncc": result.ncc,
-            "ssim": result.ssim,
-            "gap": result.gap,
-            "confirmed": result.confirmed[result.rows].astype(int),
+            "synthetic": [comparison.synthetic.ids[int(r)] for r in rows],
+            "train": [pseudonym(train[int(i)]) for i in fit.source],
+            "similarity": found.synthetic[rows, 0],
+            "p_value": found.p_values[rows],
+            "ncc": fit.ncc,
+            "ssim": fit.ssim,
+            "gap": fit.gap,
+            "confirmed": result.confirmed[rows].astype(int),
         }
     )
+    table = table[found.suspicious[rows] | result.confirmed[rows]]
     write_text(folder / "pairs.csv", table.to_csv(index=False, lineterminator="\n"))
     folder.chmod(0o700)
     (folder / "pairs.csv").chmod(0o600)

@@ -1,29 +1,34 @@
-"""Stage two of a copy search: does the candidate match once the two volumes are aligned?
+"""Stage two of a copy search: do two volumes match once one is laid over the other?
 
-Left-right flip and six rigid parameters are fitted by gradient on normalized cross-correlation, in
-torch and batched; no two volumes leave it better aligned than a copy and its source.
+Left-right flip, six rigid parameters and one scale are fitted by damped Gauss-Newton on normalized
+cross-correlation, in torch and batched. Adam on the same objective stops a tenth of a voxel short,
+and a tenth of a voxel hides a copy: see ``audit.copies.likeness`` for what is compared then.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from audit.copies.likeness import partial_correlation, smooth, structural_similarity
 from audit.spatial import Extent, rigid_theta, warp
 
 FloatArray = npt.NDArray[np.float32]
-TRY_STEPS = 8  # of both mirror images, to choose one
-STEPS = 36
-RATE = 0.05
+TRY_STEPS = 10  # of both mirror images at half the resolution, to choose one
+STEPS = 3
+LAST_STEPS = 3  # without smoothing, which would bias the scale
 SIDE = 32
-BATCH = 32
+BATCH = 16
+PRIOR = 1e-4  # of a move by one of TYPICAL, in units of correlation: keeps empty volumes in place
+TYPICAL = (*[math.radians(15)] * 3, *[0.1] * 3, 0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """How well moved volumes match fixed ones after rigid alignment.
+    """How well moved volumes match fixed ones after alignment.
 
     Attributes:
         ncc: Normalized cross-correlation (n,) in [-1, 1]; all of one anatomy come near 1.
@@ -32,6 +37,7 @@ class Alignment:
         ssim: Structural similarity (n,) at the aligned position.
         angles_deg: Rotation found (n, 3) about x, y, z.
         shifts: Shift found (n, 3) along x, y, z as a share of the field of view.
+        scale: Magnification found (n,).
         flipped: Whether the mirror image fitted better (n,).
     """
 
@@ -40,6 +46,7 @@ class Alignment:
     ssim: npt.NDArray[np.float64]
     angles_deg: npt.NDArray[np.float64]
     shifts: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
     flipped: npt.NDArray[np.bool_]
 
 
@@ -51,119 +58,78 @@ def align(
     *,
     device: str,
 ) -> Alignment:
-    """Register pairs of volumes (n, c, z, y, x) with flips and rigid moves.
+    """Register pairs of volumes (n, c, z, y, x) with flips, rigid moves and scale.
 
-    Volumes are averaged down to at most 32 voxels an axis and slightly smoothed, as a decoder
-    smooths. Deterministic on one device.
+    Volumes are averaged down to at most 32 voxels an axis. Deterministic on one device.
 
     Args:
-        fixed: Candidates, one per row.
+        fixed: What may be a copy, one per row.
         moving: What each may be a copy of.
         shared: What training patients share (p, c, z, y, x): their mean and leading modes.
         extent_mm: Field of view (z, y, x) in mm.
         device: ``cpu`` or ``cuda``.
     """
-    parts = [
-        _align_batch(
-            torch.from_numpy(fixed[i : i + BATCH]).to(device),
-            torch.from_numpy(moving[i : i + BATCH]).to(device),
-            torch.from_numpy(shared).to(device),
-            extent_mm,
-        )
-        for i in range(0, len(fixed), BATCH)
-    ]
-    names = ("ncc", "partial", "ssim", "angles_deg", "shifts", "flipped")
+    with torch.no_grad():
+        basis = _whole(torch.from_numpy(shared).to(device))
+        parts = [
+            _align_batch(
+                _whole(torch.from_numpy(fixed[i : i + BATCH]).to(device)),
+                _whole(torch.from_numpy(moving[i : i + BATCH]).to(device)),
+                basis,
+                extent_mm,
+            )
+            for i in range(0, len(fixed), BATCH)
+        ]
+    names = ("ncc", "partial", "ssim", "angles_deg", "shifts", "scale", "flipped")
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
     return Alignment(**columns)
 
 
-def correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Normalized cross-correlation (n,) of volumes (n, c, z, y, x), the mean over channels.
-
-    0 where a channel is constant.
-    """
-    return _by_channel(a, b).mean(dim=1)
-
-
-def partial_correlation(a: torch.Tensor, b: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
-    """Correlation (n,) of volumes (n, c, z, y, x) after regression on (n, p, c, z, y, x)."""
-    parts = []
-    for channel in range(a.shape[1]):
-        basis = shared[:, :, channel].flatten(2).transpose(1, 2)
-        q, _ = torch.linalg.qr(basis - basis.mean(dim=1, keepdim=True))
-        left = []
-        for volumes in (a, b):
-            rows = volumes[:, channel].flatten(1)
-            rows = rows - rows.mean(dim=1, keepdim=True)
-            left.append(rows - (q @ (q.transpose(1, 2) @ rows[:, :, None]))[:, :, 0])
-        norms = left[0].norm(dim=1) * left[1].norm(dim=1)
-        parts.append((left[0] * left[1]).sum(dim=1) / norms.clamp_min(1e-6))
-    return torch.stack(parts).mean(dim=0)
-
-
-def _by_channel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    a, b = a.flatten(2), b.flatten(2)
-    a, b = a - a.mean(dim=2, keepdim=True), b - b.mean(dim=2, keepdim=True)
-    return (a * b).sum(dim=2) / (a.norm(dim=2) * b.norm(dim=2)).clamp_min(1e-6)
-
-
-def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """SSIM (n,) of volumes (n, c, z, y, x) in [-1, 1] with a uniform window of up to 7 voxels.
-
-    References:
-        Wang et al. 2004, doi 10.1109/TIP.2003.819861.
-    """
-    window = [min(7, n) for n in a.shape[2:]]
-
-    def mean(volume: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.avg_pool3d(volume, window, stride=1)
-
-    mean_a, mean_b = mean(a), mean(b)
-    variance_a, variance_b = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2
-    covariance = mean(a * b) - mean_a * mean_b
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
-    score = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    score = score / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
-    return score.flatten(1).mean(dim=1)
+def reduced(volume: FloatArray) -> FloatArray:
+    """A volume (c, z, y, x) at the resolution that ``align`` works at."""
+    small: FloatArray = _whole(torch.from_numpy(volume)[None])[0].numpy()
+    return small
 
 
 def _align_batch(
     fixed: torch.Tensor, moving: torch.Tensor, shared: torch.Tensor, extent_mm: Extent
 ) -> Alignment:
-    fixed, moving = _smooth(_whole(fixed)), _smooth(_whole(moving))
-    start = torch.zeros(len(fixed), 6, device=fixed.device)
+    moves, flips = _register(fixed, moving, extent_mm)
+    theta = _theta(moves, flips, extent_mm)
+    moved = warp(moving, theta)
+    basis = torch.stack([warp(shared, t.expand(len(shared), -1, -1)) for t in theta[:, None]])
+    near, far = smooth(fixed), smooth(moved)
+    columns: dict[str, Any] = {
+        "ncc": _correlation(near, far),
+        "partial": partial_correlation(fixed, moved, basis),
+        "ssim": structural_similarity(near, far),
+        "angles_deg": moves[:, :3].rad2deg(),
+        "shifts": moves[:, 3:6],
+        "scale": moves[:, 6].exp(),
+    }
+    arrays = {name: value.double().cpu().numpy() for name, value in columns.items()}
+    return Alignment(**arrays, flipped=flips.cpu().numpy())
+
+
+def _register(
+    fixed: torch.Tensor, moving: torch.Tensor, extent_mm: Extent
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Moves (n, 7) and flips (n,): both mirror images coarsely, the better one finely."""
+    near, far = smooth(fixed), smooth(moving)
+    coarse = [_whole(smooth(v), SIDE // 2) for v in (near, far)]
+    start = torch.zeros(len(fixed), 7, device=fixed.device)
     straight = torch.zeros(len(fixed), dtype=torch.bool, device=fixed.device)
     tried = [
-        _descend(fixed, moving, flips, start, TRY_STEPS, extent_mm)
+        _gauss_newton(coarse[0], coarse[1], flips, start, TRY_STEPS, extent_mm)
         for flips in (straight, ~straight)
     ]
     flips = tried[1][1] > tried[0][1]
     start = torch.where(flips[:, None], tried[1][0], tried[0][0])
-    moves, ncc = _descend(fixed, moving, flips, start, STEPS, extent_mm)
-    with torch.no_grad():
-        theta = _theta(moves, flips, extent_mm)
-        moved = warp(moving, theta)
-        ssim = structural_similarity(fixed, moved)
-        basis = [
-            _smooth(_smooth(warp(_whole(shared), t.expand(len(shared), -1, -1))))
-            for t in theta[:, None]
-        ]
-        partial = partial_correlation(_smooth(fixed), _smooth(moved), torch.stack(basis))
-    return Alignment(
-        ncc=ncc.double().cpu().numpy(),
-        partial=partial.double().cpu().numpy(),
-        ssim=ssim.double().cpu().numpy(),
-        angles_deg=np.degrees(moves[:, :3].double().cpu().numpy()),
-        shifts=moves[:, 3:].double().cpu().numpy() / 2,
-        flipped=flips.cpu().numpy(),
-    )
+    start, _ = _gauss_newton(near, far, flips, start, STEPS, extent_mm)
+    return _gauss_newton(fixed, moving, flips, start, LAST_STEPS, extent_mm)[0], flips
 
 
-def _theta(moves: torch.Tensor, flips: torch.Tensor, extent_mm: Extent) -> torch.Tensor:
-    return rigid_theta(moves[:, :3], moves[:, 3:] / 2, extent_mm=extent_mm, flip=flips)
-
-
-def _descend(
+def _gauss_newton(
     fixed: torch.Tensor,
     moving: torch.Tensor,
     flips: torch.Tensor,
@@ -171,35 +137,118 @@ def _descend(
     steps: int,
     extent_mm: Extent,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Adam on angles and shifts (n, 6); each pair keeps its best position, the start included."""
-    moves = start.clone().requires_grad_()
-    free = torch.ones(6, device=fixed.device)
-    if fixed.shape[2] < 8:  # a stack of few slices is only moved in its plane
-        free[[0, 1, 5]] = 0
-    optimizer = torch.optim.Adam([moves], lr=RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps + 1)
-    best = torch.full((len(fixed),), -2.0, device=fixed.device)
-    kept = start
-    for _ in range(steps + 1):
-        ncc = correlation(fixed, warp(moving, _theta(moves * free, flips, extent_mm)))
-        better = ncc.detach() > best
-        best = torch.where(better, ncc.detach(), best)
-        kept = torch.where(better[:, None], (moves * free).detach(), kept)
-        optimizer.zero_grad(set_to_none=True)
-        (-ncc.sum()).backward()
-        optimizer.step()
-        schedule.step()
-    return kept, best
+    """Levenberg's damped steps on (n, 7) angles, shifts and log scale; steps that harm are undone.
+
+    Returns:
+        The moves and what they reach (n,): correlation less the prior.
+    """
+    free = _free(fixed)
+    prior = PRIOR / torch.tensor(TYPICAL, device=fixed.device).square()
+    target, _ = _unit(fixed)
+
+    def reached(moves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        moved = warp(moving, _theta(moves, flips, extent_mm))
+        score = (_unit(moved)[0] * target).sum(dim=2).mean(dim=1)
+        return moved, score - 0.5 * (prior * moves.square()).sum(dim=1)
+
+    moves, damping = start, torch.full((len(fixed),), 1e-2, device=fixed.device)
+    moved, score = reached(moves)
+    for _ in range(steps):
+        slope, curvature = _derivatives(target, moved, moves, flips, extent_mm)
+        slope = slope - prior * moves
+        curvature = curvature * free[:, None] * free
+        damped = curvature.diagonal(dim1=1, dim2=2) * damping[:, None] + prior + 1e-9
+        step = torch.linalg.solve(curvature + torch.diag_embed(damped), slope * free)
+        trial, value = reached(moves + step)
+        better = value > score
+        moves = torch.where(better[:, None], moves + step, moves)
+        moved = torch.where(better[:, None, None, None, None], trial, moved)
+        score = torch.where(better, value, score)
+        damping = torch.where(better, damping * 0.3, damping * 5).clamp(1e-5, 1e3)
+    return moves, score
 
 
-def _whole(volumes: torch.Tensor) -> torch.Tensor:
-    """Averaged by whole factors: uneven windows would leave a pattern of their own."""
-    factors = [math.ceil(n / SIDE) for n in volumes.shape[2:]]
-    return torch.nn.functional.avg_pool3d(volumes, factors) if max(factors) > 1 else volumes
+def _derivatives(
+    target: torch.Tensor,
+    moved: torch.Tensor,
+    moves: torch.Tensor,
+    flips: torch.Tensor,
+    extent_mm: Extent,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slope (n, 7) and Gauss-Newton curvature (n, 7, 7) of the correlation.
+
+    A voxel changes by its gradient times how its place moves, a sum of 12 products of gradient and
+    place; their sums over voxels are taken once, and then turned into the 7 parameters.
+    """
+    unit, norm = _unit(moved)
+    products = _products(moved, _theta(moves, flips, extent_mm))
+    along = torch.einsum("nckv,ncv->nck", products, unit)
+    squares = torch.einsum("nckv,nclv->nckl", products, products)
+    squares = squares - along[..., :, None] * along[..., None, :]
+    match = (unit * target).sum(dim=2)[..., None]
+    pull = torch.einsum("nckv,ncv->nck", products, target) - along * match
+    jacobian = _theta_derivatives(moves, flips, extent_mm).flatten(2)
+    slope = jacobian @ (pull / norm).mean(dim=1)[..., None]
+    curvature = jacobian @ (squares / norm[..., None] ** 2).mean(dim=1) @ jacobian.transpose(1, 2)
+    return slope[..., 0], curvature
 
 
-def _smooth(volumes: torch.Tensor) -> torch.Tensor:
-    window = [3 if n >= 8 else 1 for n in volumes.shape[2:]]
-    return torch.nn.functional.avg_pool3d(
-        volumes, window, stride=1, padding=[w // 2 for w in window], count_include_pad=False
+def _products(moved: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+    """Centered gradient (in the frame of the source) times place: (n, c, 12, voxels)."""
+    z, y, x = moved.shape[2:]
+    zero = torch.zeros_like(moved)
+    axes = [(4, x), (3, y), (2, z)]
+    gradient = torch.stack(
+        [torch.gradient(moved, dim=a)[0] * (n / 2) if n > 1 else zero for a, n in axes], dim=2
+    ).flatten(3)
+    inverse = torch.linalg.inv(theta[:, :, :3]).transpose(1, 2)
+    gradient = torch.einsum("nab,ncbv->ncav", inverse, gradient)
+    ticks = [(2 * torch.arange(n, device=moved.device) + 1) / n - 1 for n in (z, y, x)]
+    grid = torch.meshgrid(*ticks, indexing="ij")
+    place = torch.stack([grid[2], grid[1], grid[0], torch.ones_like(grid[0])]).flatten(1)
+    products = (gradient[:, :, :, None] * place).flatten(2, 3)
+    return products - products.mean(dim=3, keepdim=True)
+
+
+def _theta(moves: torch.Tensor, flips: torch.Tensor, extent_mm: Extent) -> torch.Tensor:
+    return rigid_theta(
+        moves[:, :3], moves[:, 3:6], extent_mm=extent_mm, flip=flips, scale=moves[:, 6].exp()
     )
+
+
+def _theta_derivatives(
+    moves: torch.Tensor, flips: torch.Tensor, extent_mm: Extent, small: float = 1e-3
+) -> torch.Tensor:
+    """Central differences (n, 7, 3, 4) of the matrices."""
+    steps = torch.eye(7, device=moves.device) * small
+    columns = [
+        _theta(moves + s, flips, extent_mm) - _theta(moves - s, flips, extent_mm) for s in steps
+    ]
+    return torch.stack(columns, dim=1) / (2 * small)
+
+
+def _free(volumes: torch.Tensor) -> torch.Tensor:
+    """Which parameters may move: a stack of few slices only in its plane."""
+    free = torch.ones(7, device=volumes.device)
+    if volumes.shape[2] < 8:
+        free[[0, 1, 5]] = 0
+    return free
+
+
+def _unit(volumes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centered rows (n, c, voxels) of length 1, and the length (n, c, 1) they had."""
+    rows = volumes.flatten(2)
+    rows = rows - rows.mean(dim=2, keepdim=True)
+    norm = rows.norm(dim=2, keepdim=True).clamp_min(1e-6)
+    return rows / norm, norm
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Mean over channels (n,); 0 where a channel is constant."""
+    return (_unit(a)[0] * _unit(b)[0]).sum(dim=2).mean(dim=1)
+
+
+def _whole(volumes: torch.Tensor, side: int = SIDE) -> torch.Tensor:
+    """Averaged by whole factors: uneven windows would leave a pattern of their own."""
+    factors = [math.ceil(n / side) for n in volumes.shape[2:]]
+    return torch.nn.functional.avg_pool3d(volumes, factors) if max(factors) > 1 else volumes

@@ -36,6 +36,7 @@ class Matches:
         holdout: Similarity (h,) of one volume per held-out patient to its nearest training volume.
         holdout_index: Its k nearest training volumes (h, k).
         holdout_rows: Rows of the holdout cohort behind ``holdout``.
+        holdout_embedded: Their embeddings (h, d), after the autoencoder where that is the null.
         train: Similarity (n,) of each training volume to its nearest other patient in train.
         memorized: Similarity (n,) of each training volume to its nearest synthetic volume.
         p_values: Conformal p-value (s,) of each synthetic volume against ``holdout``.
@@ -47,6 +48,7 @@ class Matches:
     holdout: FloatArray
     holdout_index: npt.NDArray[np.int64]
     holdout_rows: npt.NDArray[np.intp]
+    holdout_embedded: FloatArray
     train: FloatArray
     memorized: FloatArray
     p_values: npt.NDArray[np.float64]
@@ -69,15 +71,25 @@ def extractor_of(comparison: Comparison) -> str:
 
 
 def find_matches(comparison: Comparison) -> Matches:
-    """The searches of one comparison, made once.
+    """The searches of one comparison, made once, for numbers that rest on the encoder.
 
     Raises:
         NotComputable: A cohort or the extractor is missing, or the encoder cannot tell copies from
             other patients: every answer would then be inconclusive.
     """
+    search = search_matches(comparison)
+    require_trusted(comparison)
+    return search
+
+
+def search_matches(comparison: Comparison) -> Matches:
+    """As ``find_matches``, whatever the encoder is worth: for candidates that are then verified.
+
+    Raises:
+        NotComputable: A cohort or the extractor is missing.
+    """
     for role in ("train", "holdout", "synthetic"):
         comparison.cohort(role)
-    require_trusted(comparison)
     return comparison.once("memorization:matches", lambda: _search(comparison))
 
 
@@ -90,7 +102,8 @@ def matches_of(features: Features, *, holdout: FloatArray | None = None) -> Matc
     """
     train, synthetic = pearson_rows(features.train), pearson_rows(features.synthetic)
     rows = one_volume_each(features.holdout_subjects)
-    null = pearson_rows((features.holdout if holdout is None else holdout)[rows])
+    embedded = (features.holdout if holdout is None else holdout)[rows]
+    null = pearson_rows(embedded)
     k = min(NEIGHBORS, len(train))
     synthetic_similarity, synthetic_index = top_k(synthetic, train, k)
     null_similarity, null_index = top_k(null, train, k)
@@ -105,6 +118,7 @@ def matches_of(features: Features, *, holdout: FloatArray | None = None) -> Matc
         holdout=null_similarity[:, 0],
         holdout_index=null_index,
         holdout_rows=rows,
+        holdout_embedded=embedded,
         train=nearest_other[:, 0],
         memorized=memorized[:, 0],
         p_values=conformal_p_values(null_similarity[:, 0], synthetic_similarity[:, 0]),

@@ -1,17 +1,26 @@
 """Share of synthetic volumes that are confirmed copies of a training patient.
 
-Suspicious volumes (closer to train than 95 % of held-out patients are) are registered to their
-candidates; confirmed is what fits better than any held-out volume fits anyone. Copies of a part,
-or copies so distorted that the encoder misses them, are not in it: ``planted_recovery`` says which
-it finds. The verdict is one of: copies confirmed, excess similarity, no evidence at a detectable
-rate of r, inconclusive. None of them is a promise of privacy.
+Each volume is registered to its nearest training volumes; confirmed is what fits one of them better
+than one in 1000 held-out patients would, by the prediction limit of what held-out patients show,
+and far better than the next patient. Duplicates within train hide copies: see ``duplicates``.
+Copies of a part, or copies so distorted that the encoder ranks other patients first, are not in it:
+``planted_recovery`` says which it finds. The verdict is one of: copies confirmed, excess
+similarity, no evidence at a detectable rate of r, inconclusive. None of them is a promise of
+privacy.
 """
 
 import numpy as np
 
 from audit.comparison import Comparison
-from audit.copies.confirmation import Confirmation, confirm
-from audit.copies.search import ALPHA, FALSE_DISCOVERIES, Matches, encoder_auc, find_matches
+from audit.copies.confirmation import FALSE_RATE, Confirmation, confirm
+from audit.copies.search import (
+    ALPHA,
+    FALSE_DISCOVERIES,
+    Matches,
+    encoder_auc,
+    require_trusted,
+    search_matches,
+)
 from audit.estimate import Estimate
 from audit.metric import Measurement, Metric
 from audit.statistics.conformal import (
@@ -24,9 +33,15 @@ from audit.statistics.conformal import (
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  # noqa: ARG001
-    """Two stages: embedding, then registration."""
+    """Two stages: embedding, then registration.
+
+    What registration confirms stands by itself; that nothing is confirmed counts only where the
+    encoder would have named the source.
+    """
     flagged_range(len(comparison.synthetic), _patients(comparison), ALPHA)
-    found, result = find_matches(comparison), confirm(comparison)
+    found, result = search_matches(comparison), confirm(comparison)
+    if _p_of_copies(result, len(result.confirmed)) >= ALPHA:
+        require_trusted(comparison)
     share = share_by_subject(result.confirmed, comparison.synthetic.subjects)
     n, n_null = len(found.p_values), len(found.holdout)
     fewest = smallest_detectable(n, n_null, FALSE_DISCOVERIES)
@@ -40,7 +55,9 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
         params={
             **found.params,
             "verdict": verdict(found, result, share),
-            "test": "confirmed copies against the share of held-out patients so confirmed",
+            "test": "confirmed copies against the stated rate of false ones",
+            "false_rate": FALSE_RATE,
+            "limit": round(result.limit, 4),
             "alpha": ALPHA,
             "encoder_auc": round(encoder_auc(comparison).value, 4),
             "suspicious": int(found.suspicious.sum()),
@@ -53,8 +70,8 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
             "holdout_to_train": [float(v) for v in found.holdout],
             "train_to_train": [float(v) for v in found.train],
             "threshold": [float(np.quantile(found.holdout, 1 - ALPHA, method="higher"))],
-            "aligned_ncc": [float(v) for v in result.ncc],
-            "aligned_ncc_holdout": [float(v) for v in result.null_ncc],
+            "aligned_ncc": [float(v) for v in result.fit.ncc],
+            "aligned_ncc_holdout": [float(v) for v in result.null.ncc],
         },
         cases=_cases(comparison, found, result),
     )
@@ -73,13 +90,17 @@ def verdict(found: Matches, result: Confirmation, share: Estimate) -> str:
 
 
 def _p_of_copies(result: Confirmation, n: int) -> float:
-    """Chance of so many confirmed if none is a copy; the control's rate taken at its upper end."""
-    from scipy.stats import betabinom
+    """Chance of so many confirmed if none is a copy.
 
-    n_null = len(result.null_ncc)
+    At the stated rate; where the rule confirms held-out patients too, at the upper end of theirs.
+    """
+    from scipy.stats import betabinom, binom
+
+    n_null = len(result.null.ncc)
     hits = round(result.false_rate * n_null)
     confirmed = int(result.confirmed.sum())
-    return float(betabinom(n, hits + 1, n_null - hits + 1).sf(confirmed - 1)) if confirmed else 1.0
+    law = betabinom(n, hits + 1, n_null - hits + 1) if hits else binom(n, FALSE_RATE)
+    return float(law.sf(confirmed - 1)) if confirmed else 1.0
 
 
 def _patients(comparison: Comparison) -> int:
