@@ -71,14 +71,22 @@ def worst_masks(material: Material) -> list[dict[str, Any]]:
     asked = {e.name: e for e in material.requested}
     hidden = set() if material.internal or material.public_phantoms else flagged_copies(material)
     return [
-        {
-            "name": e.name,
-            "asked": ex.webp_uri(ex.labeled_slice(asked[e.name])) if e.name in asked else None,
-            "made": ex.webp_uri(ex.labeled_slice(e)) if e.name not in hidden else None,
-        }
+        _mask_pair(e, asked.get(e.name), hidden=e.name in hidden)
         for e in material.worst
         if e.labels is not None
     ]
+
+
+def _mask_pair(made: Exemplar, asked: Exemplar | None, *, hidden: bool) -> dict[str, Any]:
+    """Both masks on one slice: where most of what was asked for lies, if that may be known."""
+    source = asked.labels if asked is not None and asked.labels is not None else made.labels
+    assert source is not None
+    z = ex.richest_slice(source[0])
+    return {
+        "name": made.name,
+        "asked": ex.webp_uri(ex.labeled_slice(asked, z)) if asked is not None else None,
+        "made": None if hidden else ex.webp_uri(ex.labeled_slice(made, z)),
+    }
 
 
 def _by_similarity(rows: Any) -> list[dict[str, Any]]:

@@ -204,20 +204,24 @@ def contact_sheet(exemplars: Sequence[Exemplar], *, cell: int = 128) -> Bytes:
     return np.concatenate([_fitted(_middle(e), e, cell) for e in exemplars], axis=1)
 
 
-def labeled_slice(exemplar: Exemplar, *, cell: int = 128) -> Bytes:
-    """Axial slice with the most labeled voxels and its labels in color: (cell, cell, 4)."""
-    gray = np.zeros((cell, cell, 4), dtype=np.uint8)
-    gray[..., 3] = 255
-    if exemplar.labels is None:
-        gray[..., :3] = _fitted(_middle(exemplar), exemplar, cell)[..., None]
-        return gray
-    z = int(np.argmax((exemplar.labels[0] > 0).sum(axis=(1, 2))))
-    gray[..., :3] = _fitted(plane_stack(exemplar.image[0], "axial")[z], exemplar, cell)[..., None]
-    codes = plane_stack(exemplar.labels[0], "axial")[z].clip(0, 255).astype(np.uint8)
-    colors = colored(_fitted(codes, exemplar, cell, smooth=False)).astype(np.float32)
-    share = colors[..., 3:] / 255
-    gray[..., :3] = gray[..., :3] * (1 - share) + colors[..., :3] * share
-    return gray
+def richest_slice(labels: npt.NDArray[Any]) -> int:
+    """Axial slice of a (z, y, x) label map with most structures, and of these most voxels."""
+    sizes = [(len(np.unique(plane)), int((plane > 0).sum())) for plane in labels]
+    return max(range(len(sizes)), key=lambda z: sizes[z])
+
+
+def labeled_slice(exemplar: Exemplar, z: int, *, cell: int = 128) -> Bytes:
+    """One axial slice of the first frame with its labels in color: (cell, cell, 4)."""
+    picture = np.zeros((cell, cell, 4), dtype=np.uint8)
+    picture[..., 3] = 255
+    gray = _fitted(plane_stack(exemplar.image[0], "axial")[z], exemplar, cell)[..., None]
+    picture[..., :3] = gray
+    if exemplar.labels is not None:
+        codes = plane_stack(exemplar.labels[0], "axial")[z].clip(0, 255).astype(np.uint8)
+        colors = colored(_fitted(codes, exemplar, cell, smooth=False)).astype(np.float32)
+        share = colors[..., 3:] / 255
+        picture[..., :3] = gray * (1 - share) + colors[..., :3] * share
+    return picture
 
 
 def middle_planes(exemplar: Exemplar, *, cell: int = 192) -> Bytes:

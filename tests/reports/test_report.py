@@ -206,14 +206,15 @@ def test_masks_of_patients_and_likely_copies_are_hatched(light_run):
 
 
 def test_labels_are_laid_over_the_slice_in_color():
-    from reports.exemplars import Exemplar, labeled_slice
+    from reports.exemplars import Exemplar, labeled_slice, richest_slice
 
     image = np.full((1, 4, 8, 8), 100, np.uint8)
     labels = np.zeros((1, 4, 8, 8), np.int16)
     labels[0, 2, :4] = 1
     one = Exemplar(name="a", role="synthetic", image=image, labels=labels,
                    spacing_mm=(1.0, 1.0, 1.0), frame_ms=None)  # fmt: skip
-    drawn = labeled_slice(one, cell=8)
+    assert richest_slice(labels[0]) == 2
+    drawn = labeled_slice(one, 2, cell=8)
     assert drawn.shape == (8, 8, 4)
     assert (drawn[:4, :, :3] == 100).all()  # anterior is up: the labeled half is below
     assert (drawn[4:, :, 2] > 130).all()
