@@ -61,17 +61,29 @@ def _finding(label: str, metric: Metric, outcome: Outcome, comparison: Compariso
         p_value=_plain(outcome.p_value),
         params=_plain({**outcome.params, "version": metric.version}),
         series={k: _plain(list(v)) for k, v in outcome.series.items()},
-        comparability=key_of(
-            metric=label,
-            version=metric.version,
-            params=_comparable(outcome.params),
-            preprocessing=comparison.preprocessing.as_params(),
-            n=[len(comparison.holdout), len(comparison.synthetic)],
-            **_profile(comparison),
-            holdout=comparison.holdout.hash,
-            conditions=comparison.conditions.hash if comparison.conditions else None,
-        )[:16],
+        comparability=_comparability(label, metric, outcome.params, comparison),
     )
+
+
+def _comparability(
+    label: str, metric: Metric, params: Mapping[str, Any], comparison: Comparison
+) -> str:
+    """Key of all that two numbers must share; a cost depends on no cohort and on no grid."""
+    measured_on: dict[str, Any] = {}
+    if "ledger" not in metric.needs:
+        measured_on = {
+            "preprocessing": comparison.preprocessing.as_params(),
+            "n": [len(comparison.holdout), len(comparison.synthetic)],
+            "holdout": comparison.holdout.hash,
+            "conditions": comparison.conditions.hash if comparison.conditions else None,
+        }
+    return key_of(
+        metric=label,
+        version=metric.version,
+        params=_comparable(params),
+        **_profile(comparison),
+        **measured_on,
+    )[:16]
 
 
 def _profile(comparison: Comparison) -> dict[str, Any]:

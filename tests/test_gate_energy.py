@@ -16,6 +16,9 @@ LAX = GatesFile.model_validate({"gates": [{"metric": "fidelity.*", "max": 1e9}]}
 ADVISORY = GatesFile.model_validate(
     {"gates": [{"metric": "footprint.peak_memory", "max": 1e9, "severity": "warn"}]}
 )
+ADVISORY_OTHER = GatesFile.model_validate(
+    {"gates": [{"metric": "fidelity.kernel_distance", "max": 1e9, "severity": "warn"}]}
+)
 FIVE = (1.00, 1.01, 0.99, 1.02, 0.98)
 
 
@@ -101,6 +104,15 @@ def test_counted_cost_is_gated_whatever_the_gates_file_says(name, before, after)
     gone = judge(run(quality), gates=LAX, baseline=baseline)
     assert (same.exit_code, more.exit_code, gone.exit_code) == (0, 1, 1)
     assert judge(run(quality), gates=LAX).exit_code == 0
+
+
+def test_memory_of_the_host_is_told_and_blocks_nothing():
+    baseline = accept([run(counted("peak_memory", 2.0, "host"))], reason="first numbers")
+    decision = judge(run(counted("peak_memory", 3.0, "host")), gates=ADVISORY_OTHER,
+                     baseline=baseline)  # fmt: skip
+    assert decision.exit_code == 0
+    told = [v for v in decision.verdicts if v.metric == "footprint.peak_memory"]
+    assert [(v.verdict, v.severity) for v in told] == [("REGRESSED", "warn")]
 
 
 def test_a_gate_of_ones_own_takes_the_place_of_the_packaged_one():
