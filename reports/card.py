@@ -3,7 +3,7 @@
 import json
 
 from audit.result import AuditResult, Finding
-from reports import sections, words
+from reports import words
 from reports.markdown import escape
 
 BLANK = "_to be filled in by a person_"
@@ -52,7 +52,7 @@ def _cohorts(result: AuditResult) -> str:
 
 def _findings(result: AuditResult) -> str:
     parts = ["## What was measured\n"]
-    for name in sections.section_names(result):
+    for name in words.section_names(result):
         rows = [_row(f) for f in result.findings if f.section == name and f.status == "ok"]
         if rows:
             parts.append(f"### {words.section_title(name)}\n\n{words.section_question(name)}\n")

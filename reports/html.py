@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from audit.errors import BadInput
 from audit.result import AuditResult, write_text
-from reports import gallery, sections, words
+from reports import gallery, provenance, sections, words
 from reports.exemplars import as_json
 from reports.gallery import STEPS, Detail, Gallery
 from reports.material import Images, Material, read_material
@@ -68,7 +68,7 @@ def _body(material: Material) -> dict[str, Any]:
     """What does not depend on the level of detail; figures are drawn once."""
     result = material.result
     word, kind = words.outcome(result)
-    names = sections.section_names(result)
+    names = words.section_names(result)
     regressed = [v.metric for v in result.verdicts if v.verdict == "REGRESSED"]
     return {
         "title": words.title(result),
@@ -86,8 +86,8 @@ def _body(material: Material) -> dict[str, Any]:
         if regressed
         else "",
         "sections": [sections.section(name, material) for name in names],
-        "provenance": sections.provenance(result),
-        "checklist": sections.checklist(result),
+        "provenance": provenance.provenance(result),
+        "checklist": provenance.checklist(result),
         "footer": "Rendered by voxaudit. The volume viewer is NiiVue 0.69.0 (BSD-2-Clause, "
         "© 2021 Niivue).",
     }

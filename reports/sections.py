@@ -1,6 +1,5 @@
 """What the sections of a report say: tables, sentences, limits, provenance, checklist."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,22 +12,12 @@ from reports.figures import pictures_of
 from reports.material import Material
 from reports.tables import tables_of
 
-ORDER = (
-    "fidelity", "diversity", "adherence", "cardiac", "memorization", "anatomy", "footprint",
-    "utility",
-)  # fmt: skip
 FOLD = 12
 KINDS = {
     "PASSED": "good", "HELD": "good", "IMPROVED": "good", "SUSPECT": "open", "UNDERPOWERED": "open",
     "NOT_COMPARABLE": "open", "FAILED": "bad", "REGRESSED": "bad", "ERROR": "bad",
 }  # fmt: skip
 SEVERITY = {"bad": 0, "open": 1, "good": 2}
-
-
-def section_names(result: AuditResult) -> list[str]:
-    """Sections that have findings, in the order of the report; footprint also with a ledger."""
-    present = {f.section for f in result.findings} | ({"footprint"} if result.ledger else set())
-    return [s for s in ORDER if s in present] + sorted(present - set(ORDER))
 
 
 def section(name: str, material: Material) -> dict[str, Any]:
@@ -68,7 +57,7 @@ def missing(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def tiles(result: AuditResult) -> list[dict[str, str]]:
     """One tile a question: its leading number with interval and floor."""
     found = []
-    for name in section_names(result):
+    for name in words.section_names(result):
         finding = leading(name, result)
         if finding is not None:
             found.append(
@@ -100,7 +89,7 @@ def conclusion(result: AuditResult) -> list[str]:
     """The leading numbers in plain language, each with its limit; no overall score."""
     sentences = [
         _sentence(name, finding)
-        for name in section_names(result)
+        for name in words.section_names(result)
         if (finding := leading(name, result)) is not None
     ]
     lacking = sum(f.status != "ok" for f in result.findings)
@@ -188,54 +177,9 @@ def not_computed(material: Material) -> list[str]:
     """Every number that could not be computed, by section and reason."""
     return [
         f"{words.section_title(name)}: {row['name']}: {row['reason']}"
-        for name in section_names(material.result)
+        for name in words.section_names(material.result)
         for row in missing(material.findings(name))
     ]
-
-
-def provenance(result: AuditResult) -> list[dict[str, Any]]:
-    """Cohorts, environment and hashes as name-value tables."""
-    cohorts = [
-        (role, f"{c.n} cases, {c.n_subjects} subjects, shape {c.shape}, spacing {c.spacing_mm} mm, "
-               f"sha256 {c.hash[:16]}")
-        for role, c in result.cohorts.items()
-    ]  # fmt: skip
-    plain = [(k, _flat(v)) for k, v in result.provenance.items() if k != "packages"]
-    packages = result.provenance.get("packages", {})
-    versions = list(packages.items()) if isinstance(packages, dict) else []
-    networks = {
-        f"{f.metric}": _flat({k: v for k, v in f.params.items() if "sha256" in k or k == "version"})
-        for f in result.findings
-        if any("sha256" in k for k in f.params)
-    }
-    blocks = [("Cohorts", cohorts), ("Settings", plain), ("Versions", versions),
-              ("Weights behind each number", list(networks.items()))]  # fmt: skip
-    return [{"title": title, "rows": rows} for title, rows in blocks if rows]
-
-
-def checklist(result: AuditResult) -> list[tuple[str, str]]:
-    """Which reporting items this run gives evidence for; item texts are paraphrases."""
-    sections = set(section_names(result))
-    done = sum(f.status == "ok" for f in result.findings)
-    sizes = ", ".join(f"{c.n} {role}" for role, c in result.cohorts.items())
-    open_item = "to be filled in by a person"
-    return [
-        ("Data sources and how cases were chosen", open_item),
-        ("Sample sizes and independence of the split", f"{sizes}; no subject on both sides"),
-        ("How cases were preprocessed", "under Provenance, Settings"),
-        ("Statistical uncertainty", f"{done} numbers with method and n; see each table"),
-        ("Agreement with real data (congruence)", _where("fidelity", sections)),
-        ("Range of cases covered (coverage)", _where("diversity", sections)),
-        ("Anatomical and functional plausibility",
-         _where("cardiac" if "cardiac" in sections else "anatomy", sections)),
-        ("Control over the content asked for", _where("adherence", sections)),
-        ("Risk of reproducing patients", _where("memorization", sections)),
-        ("Failure analysis", "under Limits and failures"),
-        ("Energy and emissions", _where("footprint", sections)),
-        ("Code, versions, seeds and weights", "under Provenance"),
-        ("Intended use, and uses that are out of scope", open_item),
-        ("Ethics approval and consent for the real cases", open_item),
-    ]  # fmt: skip
 
 
 def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
@@ -306,18 +250,8 @@ def _test(finding: Finding) -> str:
     return "; ".join([*parts, *([verdict] if isinstance(verdict, str) else [])])
 
 
-def _where(name: str, present: set[str]) -> str:
-    if name not in present:
-        return "not measured in this run"
-    return f"section {words.section_title(name)}"
-
-
 def _verdict_numbers(verdict: Verdict) -> str:
     if verdict.baseline is None:
         return ""
     margin = f", margin {words.number(verdict.margin)}" if verdict.margin is not None else ""
     return f"baseline {words.number(verdict.baseline)}{margin}"
-
-
-def _flat(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)

@@ -15,6 +15,10 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "footprint": ("CO₂ and cost", "What did each phase cost?"),
 }
 
+ORDER = (
+    "fidelity", "diversity", "adherence", "cardiac", "memorization", "anatomy", "footprint",
+    "utility",
+)  # fmt: skip
 HEADLINE = {
     "fidelity": ("kernel_distance", "frechet_distance"),
     "diversity": ("coverage", "recall", "vendi_score"),
@@ -43,6 +47,12 @@ _SHORT = {
 }  # fmt: skip
 
 ARROWS = {"lower": "↓ is better", "higher": "↑ is better", "none": ""}
+
+
+def section_names(result: AuditResult) -> list[str]:
+    """Sections that have findings, in the order of the report; footprint also with a ledger."""
+    present = {f.section for f in result.findings} | ({"footprint"} if result.ledger else set())
+    return [s for s in ORDER if s in present] + sorted(present - set(ORDER))
 
 
 def section_title(section: str) -> str:
