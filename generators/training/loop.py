@@ -18,12 +18,7 @@ import torch
 
 from audit.errors import BadInput, RunBroken
 from audit.progress import track
-from generators.checkpoint import (
-    random_state,
-    read_checkpoint,
-    restore_random_state,
-    write_checkpoint,
-)
+from generators.checkpoint import read_checkpoint, write_checkpoint
 from generators.memory import memory_to_spare
 from generators.recipe import Optimization
 from generators.seeds import Draw, derive_seed, seeded_globally
@@ -32,6 +27,7 @@ from generators.training.course import Course
 from generators.training.ema import Ema
 from generators.training.history import History
 from generators.training.rates import rate_factor
+from generators.training.state import load_stage_state, stage_state
 
 AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LOWER_TRAINING = "Raise accumulate, set gradient_checkpointing: true or precision: bf16"
@@ -167,29 +163,10 @@ class _Run:
                 "the same recipe, cohort and seed",
                 "Choose another --out, or delete the folder",
             )
-        if self.sharded:
-            self.split(state)
-        for name, trainee in self.stage.trainees.items():
-            trainee.network.load_state_dict(state["networks"][name])
-            self.optimizers[name].load_state_dict(state["optimizers"][name])
-            if trainee.ema is not None:
-                trainee.ema.load(state["ema"][name])
-        self.scaler.load_state_dict(state["scaler"])
-        restore_random_state(state["random"])
+        load_stage_state(
+            state, self.stage.trainees, self.optimizers, self.scaler, sharded=self.sharded
+        )
         return int(state["step"])
-
-    def split(self, state: dict[str, Any]) -> None:
-        """Each process keeps its part of a checkpoint."""
-        from generators.training.sharding import scatter, scatter_optimizer
-
-        for name, trainee in self.stage.trainees.items():
-            like = trainee.network.state_dict()
-            state["networks"][name] = scatter(state["networks"][name], like)
-            state["optimizers"][name] = scatter_optimizer(
-                state["optimizers"][name], self.optimizers[name]
-            )
-            if trainee.ema is not None:
-                state["ema"][name] = scatter(state["ema"][name], trainee.ema.shadow)
 
     def train(self, steps: range) -> None:
         """Run the remaining steps."""
@@ -296,22 +273,13 @@ class _Run:
 
     def save(self, step: int) -> None:
         """Write a checkpoint; ``step`` is the next one to run."""
-        main, trainees = self.engine.is_main_process, self.stage.trainees
-        state: dict[str, Any] = {
-            "key": self.course.key(self.stage.name),
-            "step": step,
-            "networks": {n: t.network.state_dict() for n, t in trainees.items()},
-            "optimizers": {n: o.state_dict() for n, o in self.optimizers.items()},
-            "ema": {n: t.ema.shadow for n, t in trainees.items() if t.ema is not None},
-            "scaler": self.scaler.state_dict(),
-            "random": random_state(),
-        }
-        if self.sharded:
-            from generators.training.sharding import gather
-
-            state = gather(state, keep=main)
+        main = self.engine.is_main_process
+        state = stage_state(
+            self.stage.trainees, self.optimizers, self.scaler, sharded=self.sharded, keep=main
+        )
         if main:
-            write_checkpoint(self.file, state)
+            key = self.course.key(self.stage.name)
+            write_checkpoint(self.file, {"key": key, "step": step, **state})
         self.engine.wait_for_everyone()
 
     def draw_picture(self, step: int, history: History) -> None:
