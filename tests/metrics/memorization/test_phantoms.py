@@ -49,7 +49,7 @@ def test_a_generator_that_replays_its_training_set_fails(replay):
     assert found.estimate.value == 1.0
     assert found.params["verdict"] == "copies confirmed"
     assert found.cases["memorization.flagged"].all()
-    np.testing.assert_array_equal(confirm(replay).source, np.arange(12))
+    np.testing.assert_array_equal(confirm(replay).fit.source, np.arange(12))
 
 
 @pytest.mark.parametrize("name", ["similarity_rate", "partial_copies"])
@@ -57,6 +57,49 @@ def test_replay_resembles_train_more_than_the_holdout_does(replay, name):
     found = measure(name, replay)
     assert found.estimate.value == 1.0
     assert found.p_value < 1e-4
+
+
+def half_copies(comparison, degrees):
+    """Fresh patients whose lower half is a training patient's, turned in its plane."""
+    from scipy.ndimage import rotate
+
+    cases = []
+    for i in range(8):
+        fresh, source = comparison.synthetic[i], comparison.train[i].image.array
+        turned = rotate(source, degrees, axes=(3, 4), reshape=False, order=1, mode="nearest")
+        array = np.concatenate([turned[:, :, :16], fresh.image.array[:, :, 16:]], axis=2)
+        cases.append(replace(fresh, image=replace(fresh.image, array=array)))
+    return cohort_of("synthetic", cases)
+
+
+def test_a_part_of_a_patient_is_found(comparison):
+    halves = half_copies(comparison, 0)
+    found = measure("partial_copies", replace(comparison, synthetic=halves, _made={}))
+    assert found.estimate.value >= 0.75
+    assert found.p_value < 1e-3
+
+
+def test_frames_of_a_patient_are_found_at_another_time_of_the_cine(heart_comparison):
+    fresh, train = heart_comparison.synthetic, heart_comparison.train
+
+    def with_frames(i):
+        array = fresh[i].image.array.copy()
+        array[:, 5:7] = train[i].image.array[:, 1:3]
+        return replace(fresh[i], image=replace(fresh[i].image, array=array))
+
+    copies = cohort_of("synthetic", [with_frames(i) for i in range(4)])
+    found = measure("partial_copies", replace(heart_comparison, synthetic=copies, _made={}))
+    assert found.estimate.value == 1.0
+    honest = cohort_of("synthetic", [fresh[i] for i in range(4, 12)])
+    found = measure("partial_copies", replace(heart_comparison, synthetic=honest, _made={}))
+    assert found.p_value > 0.01
+
+
+@pytest.mark.xfail(reason="parts turned by 10 degrees are not found: 0 of 8", strict=True)
+def test_a_part_of_a_patient_is_found_also_where_it_was_turned(comparison):
+    halves = half_copies(comparison, 10)
+    found = measure("partial_copies", replace(comparison, synthetic=halves, _made={}))
+    assert found.estimate.value >= 0.75
 
 
 @pytest.mark.parametrize("name", ["authenticity", "neighbor_ratio", "closest_record"])
@@ -116,7 +159,18 @@ def test_a_patient_on_both_sides_of_the_split_is_found(comparison):
 def test_an_encoder_that_cannot_tell_copies_apart_is_inconclusive(comparison):
     blind = replace(comparison, options={"memorization_extractor": "intensity"}, _made={})
     with pytest.raises(NotComputable, match=r"inconclusive: .* area under the curve of 0\.\d+"):
-        measure("copy_rate", blind)
+        measure("similarity_rate", blind)
+
+
+@pytest.mark.slow
+def test_registration_confirms_copies_that_a_blind_encoder_names_and_rules_out_none(
+    comparison, replay
+):
+    options = {"memorization_extractor": "intensity"}
+    with pytest.raises(NotComputable, match="inconclusive"):
+        measure("copy_rate", replace(comparison, options=options, _made={}))
+    found = measure("copy_rate", replace(replay, options=options, _made={}))
+    assert found.params["verdict"] == "copies confirmed"
 
 
 def test_a_holdout_too_small_for_the_claim_is_said(comparison):
@@ -131,22 +185,56 @@ def test_one_encoder_has_no_agreement(comparison):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="recall of copies moved 5 % along all three axes is 0.55 with 24 patients"
-)
 def test_planted_copies_are_recovered_up_to_ten_degrees_and_five_percent_noise(comparison):
     found = measure("planted_recovery", comparison)
-    for rung in ("exact", "shifted", "rotated", "flipped", "noised", "moved_and_noised"):
-        assert found[rung].estimate.value >= 0.9, rung
+    for rung, part in found.items():
+        assert part.estimate.value >= 0.9, rung
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="recall is 0.75 with 24 training patients; the aim is 0.9")
-def test_confirmed_copies_among_fresh_patients_have_precision(comparison):
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_confirmed_copies_among_fresh_patients_have_recall_and_precision(comparison, share):
     from audit.phantoms.failures import spoil
 
-    mixed = spoil(comparison.synthetic, "copying", 0.5, seed=3, train=comparison.train)
+    mixed = spoil(comparison.synthetic, "copying", share, seed=3, train=comparison.train)
     result = confirm(replace(comparison, synthetic=mixed, _made={}))
     changed = np.array(mixed.case_hashes) != np.array(comparison.synthetic.case_hashes)
     assert result.confirmed[changed].mean() >= 0.9
-    assert (changed & result.confirmed).sum() / result.confirmed.sum() >= 0.9
+    assert (changed & result.confirmed).sum() / result.confirmed.sum() >= 0.95
+
+
+def null_fit(rng, n):
+    from audit.copies.confirmation import Fit
+
+    ncc, gap = np.tanh(rng.normal(0.6, 0.2, n)), rng.normal(0.2, 0.1, n)
+    return Fit(ncc=ncc, ssim=ncc, gap=gap, source=np.zeros(n, np.int64))
+
+
+def test_the_prediction_limits_are_exceeded_as_often_as_they_state():
+    from audit.copies.confirmation import limits_of
+
+    for n_null in (19, 60):
+        shares = []
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            limits, fresh = limits_of(null_fit(rng, n_null)), null_fit(rng, 1000)
+            shares.append([np.mean(fresh.ncc > limits[0]), np.mean(fresh.gap > limits[1])])
+        np.testing.assert_allclose(np.mean(shares, axis=0), [0.001, 0.01], rtol=0.5)
+
+
+def test_a_held_out_patient_who_is_also_in_train_does_not_raise_the_limits():
+    from audit.copies.confirmation import Fit, limits_of
+
+    null = null_fit(np.random.default_rng(0), 24)
+    twin = Fit(**{k: np.append(v, 0.999 if k != "gap" else 3.0) for k, v in vars(null).items()})
+    assert limits_of(twin) == pytest.approx(limits_of(null), abs=1e-9)
+
+
+def test_a_single_copy_of_a_small_cohort_is_said(comparison):
+    from audit.phantoms.failures import spoil
+
+    one = comparison.synthetic.subset(range(6))
+    mixed = spoil(one, "copying", 1 / 6, seed=5, train=comparison.train)
+    found = measure("copy_rate", replace(comparison, synthetic=mixed, _made={}))
+    assert found.estimate.value == pytest.approx(1 / 6)
+    assert found.params["verdict"] == "copies confirmed"
