@@ -55,7 +55,8 @@ def _findings(result: AuditResult) -> str:
     for name in words.section_names(result):
         rows = [_row(f) for f in result.findings if f.section == name and f.status == "ok"]
         if rows:
-            parts.append(f"### {words.section_title(name)}\n\n{words.section_question(name)}\n")
+            title = escape(words.section_title(name))
+            parts.append(f"### {title}\n\n{words.section_question(name)}\n")
             parts.append(
                 "| metric | value | interval | read it against | n |\n|---|---|---|---|---|"
             )

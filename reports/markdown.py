@@ -2,12 +2,13 @@
 
 from audit.result import AuditResult, Finding
 from reports import words
+from reports.sections import conclusion
 
 LIMIT_BYTES = 60_000
 
 
 def render_markdown(result: AuditResult, *, headline: str = "") -> str:
-    """Verdicts first, then every finding, then what could not be computed.
+    """Verdicts first, the leading numbers in words, then every finding and what has no number.
 
     Args:
         result: A result, judged or not.
@@ -18,10 +19,10 @@ def render_markdown(result: AuditResult, *, headline: str = "") -> str:
     if result.provenance.get("profile") == "smoke":
         parts.append("> Smoke run: for testing the pipeline only.\n")
     parts.append(_verdicts(result))
-    parts.extend(
-        _section(section, [f for f in result.findings if f.section == section])
-        for section in dict.fromkeys(f.section for f in result.findings)
-    )
+    parts.append("\n".join(f"- {escape(s)}" for s in conclusion(result)) + "\n")
+    for section in words.section_names(result):
+        found = [f for f in result.findings if f.section == section and f.status == "ok"]
+        parts.append(_section(section, sorted(found, key=words.rank)))
     parts.append(_limits(result))
     return _capped([p for p in parts if p])
 
@@ -50,13 +51,13 @@ def _section(section: str, findings: list[Finding]) -> str:
         f"| `{escape(f.metric)}` | {words.number(f.value)} {escape(f.unit)} "
         f"| {escape(words.interval(f))} | {escape(words.floor_text(f))} | {f.n} |"
         for f in findings
-        if f.status == "ok"
     ]
     if not rows:
         return ""
-    head = f"### {words.section_title(section)}: {words.section_question(section)}\n\n"
+    title = f"{words.section_title(section)}: {words.section_question(section)}"
+    head = f"<details><summary>{escape(title)} ({len(rows)})</summary>\n\n"
     head += "| metric | value | interval | read it against | n |\n|---|---|---|---|---|\n"
-    return head + "\n".join(rows) + "\n"
+    return head + "\n".join(rows) + "\n\n</details>\n"
 
 
 def _limits(result: AuditResult) -> str:
@@ -64,7 +65,8 @@ def _limits(result: AuditResult) -> str:
     if not missing:
         return ""
     rows = [f"- `{escape(f.metric)}`: {escape(f.reason)}" for f in missing]
-    return f"### Not computed ({len(missing)})\n\n" + "\n".join(rows) + "\n"
+    head = f"<details><summary>Not computed ({len(missing)})</summary>\n\n"
+    return head + "\n".join(rows) + "\n\n</details>\n"
 
 
 def _capped(parts: list[str]) -> str:

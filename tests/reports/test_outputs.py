@@ -27,6 +27,9 @@ def result(shared_run):
 def test_markdown_starts_with_the_outcome_and_lists_what_is_missing(result):
     text = render_markdown(result)
     assert text.index("FAIL") < text.index("REGRESSED") < text.index("Fidelity")
+    folds = [f"<summary>{title}" for title in ("Fidelity", "Diversity", "Memorization")]
+    assert [text.index(fold) for fold in folds] == sorted(text.index(fold) for fold in folds)
+    assert text.count("<details>") == text.count("</details>") == text.count("<summary>")
     assert "Not computed (1)" in text
     assert "baseline accept" in text
 
@@ -43,7 +46,7 @@ def test_markdown_stays_under_its_limit_and_says_what_it_left_out():
 
 @pytest.mark.parametrize("render", [render_markdown, render_card, render_junit])
 def test_hostile_names_are_harmless_in_text_outputs(render):
-    finding = Finding(metric=f"a.b[{HOSTILE}]", value=1.0, unit=HOSTILE, method=HOSTILE)
+    finding = Finding(metric=f"{HOSTILE}.b[{HOSTILE}]", value=1.0, unit=HOSTILE, method=HOSTILE)
     verdict = Verdict(gate=HOSTILE, metric=HOSTILE, verdict="FAILED", message=HOSTILE)
     text = render(AuditResult(name=HOSTILE, findings=(finding,), verdicts=(verdict,)))
     assert "<script>" not in text
