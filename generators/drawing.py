@@ -44,6 +44,7 @@ def draw(
             asked = _asked(generator, batch, seed, conditions, device)
             latents = _latents(model, asked, settings)
             ledger.work(volumes=len(batch), **cost.of_sampling(asked))
+        asked.clear()  # masks of full size need not stay on the GPU while latents are decoded
         for index, latent in zip(batch, latents, strict=True):
             with ledger.phase("decoding"), memory_to_spare("decoding", LOWER_DECODING):
                 case = _case(generator, index, latent, conditions, settings)

@@ -5,20 +5,24 @@ convolutions at every step, AdaLN modulations are computed at every step, the de
 whole latent. Full size is counted on the meta device, where nothing is computed.
 """
 
+import contextlib
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 sys.path.insert(0, str(Path(__file__).parent))
 import gpu_figures
 from gpu_figures import Subject
 
 from generators import tiles
-from generators.memory import live_bytes, peak_of, weight_bytes
+from generators.hardware import autocast
+from generators.memory import LiveBytes, live_bytes, peak_of, weight_bytes
 from generators.models import voldit
+from generators.networks import dit
 from generators.samplers import ddpm, spaced_timesteps
 
 VOLUME = (512, 512, 256)
@@ -66,6 +70,65 @@ def test_full_size_fits_8_gb_by_count(family):
     assert max(peaks.values()) < 8e9, peaks
     untiled = peak_of(model.stage1.decoder, latent.shape, torch.float32)
     assert untiled > 12e9  # what the official script needs for its last decoder level
+
+
+def without_data(module):
+    """Float32 tensors that autocast treats like any on the CPU, but that hold nothing."""
+    for part in module.modules():
+        for name, value in part._parameters.items():
+            if value is not None:
+                empty_one = torch.empty(value.shape)
+                part._parameters[name] = torch.nn.Parameter(empty_one, requires_grad=False)
+        for name, value in part._buffers.items():
+            if value is not None:
+                part._buffers[name] = torch.empty(value.shape)
+    return module
+
+
+def peak_under_autocast(monkeypatch, model, call):
+    """(bytes alive at once, what came out); tiles are chosen apart, for choosing counts, too."""
+    choose, chosen = tiles.choose_tile, []
+    with monkeypatch.context() as patch, autocast(model, "bf16"):
+        patch.setattr(tiles, "choose_tile", lambda *a: chosen.append(choose(*a)) or stop())
+        with contextlib.suppress(StopIteration):
+            call()
+        patch.setattr(tiles, "choose_tile", lambda *_: chosen[0])
+        with LiveBytes() as counted:
+            made = call()
+    return counted.peak, made
+
+
+def stop():
+    raise StopIteration
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["voldit", "medlord"])
+def test_float32_weights_under_autocast_fit_8_gb_by_count(family, monkeypatch, record_property):
+    """What ``voxaudit sample`` runs for the presets; autocast's copies of weights are counted."""
+    monkeypatch.setattr(dit.DiT, "_weights", lambda _: (object(),))
+    subject = Subject(family, torch.device("meta"), conditional=True, small=False)
+    with FakeTensorMode():
+        model = without_data(subject.model)
+        model.memory_gb = 8.0
+        noise, mask = torch.empty(subject.noise.shape), torch.empty(subject.mask.shape)
+        peaks = {}
+        peaks["mask"], embedded = peak_under_autocast(
+            monkeypatch, model, lambda: model.embed_condition(mask, tuple(noise.shape[2:]))
+        )
+        step = torch.zeros(1, dtype=torch.int64)
+        with autocast(model, "bf16"), LiveBytes() as counted:
+            for _ in range(2):
+                model.predict(noise, step, None, embedded, 1.0)
+        peaks["step"] = counted.peak
+        peaks["decoding"], _ = peak_under_autocast(monkeypatch, model, lambda: model.decode(noise))
+    held = {"decoding": 0}  # by then the masks are gone
+    for name, peak in peaks.items():
+        masks = held.get(name, mask.numel() * mask.element_size())
+        peaks[name] = round((weight_bytes(model) + masks + peak) / 1e9, 2)
+    record_property("GB", peaks)
+    print(family, peaks)
+    assert max(peaks.values()) < 8, peaks
 
 
 def small():
