@@ -15,6 +15,7 @@ from typing import Any
 from audit.result import PhaseRecord
 
 J_PER_KWH = 3.6e6
+SAMPLES = ".samples"  # in a folder of samples: what is not a volume, such as their ledger
 METHODS = ("counter", "power_sensor", "load_model", "constant", "missing")
 
 Line = dict[str, Any]

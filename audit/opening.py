@@ -10,6 +10,7 @@ from audit.comparison import Comparison
 from audit.errors import BadInput
 from audit.extractor import EXTRACTORS, Workshop
 from audit.ledger import Ledger
+from audit.ledger_lines import SAMPLES
 from audit.networks.autoencoder_views import autoencoder_of
 from audit.preprocessing import fit_preprocessing
 
@@ -108,11 +109,11 @@ def _open_all(
 
 
 def _with_ledger(samples: CohortLike) -> Path | None:
-    """The folder of samples where ``voxaudit sample`` left its ledger; None where it did not."""
+    """Where ``voxaudit sample`` left its ledger with the samples; None where it did not."""
     if isinstance(samples, Cohort):
         return None
     place = Path(samples)
-    folder = place if place.is_dir() else place.parent
+    folder = (place if place.is_dir() else place.parent) / SAMPLES
     return folder if (folder / "ledger.jsonl").is_file() else None
 
 

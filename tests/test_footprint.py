@@ -145,7 +145,7 @@ def test_a_monthly_table_reprojects_without_a_new_run(run, tmp_path):
 
 
 def test_the_cost_of_samples_made_before_comes_with_them(run, tmp_path_factory, monkeypatch):
-    """`voxaudit sample` leaves its ledger beside the samples; `voxaudit score` reads it."""
+    """`voxaudit sample` leaves its ledger with the samples; `voxaudit score` reads it."""
     from audit.cohort import write_cohort
     from audit.phantoms import thorax_cohort
     from audit.scoring import score
@@ -153,6 +153,8 @@ def test_the_cost_of_samples_made_before_comes_with_them(run, tmp_path_factory, 
     monkeypatch.setenv("VOXAUDIT_CACHE", str(tmp_path_factory.mktemp("cache")))
     out = tmp_path_factory.mktemp("scored")
     write_cohort(thorax_cohort(2, role="synthetic", seed=2), run)
+    (run / ".samples").mkdir()
+    (run / "ledger.jsonl").rename(run / ".samples" / "ledger.jsonl")
     result = score(
         train=thorax_cohort(2, role="train", seed=0),
         holdout=thorax_cohort(2, role="holdout", seed=1),

@@ -32,6 +32,7 @@ def sample(
     """Draw volumes as compressed NIfTI; the same command continues an interrupted run."""
     from audit.cohort import read_cohort
     from audit.ledger import open_ledger
+    from audit.ledger_lines import SAMPLES
     from generators.kept import kept_generators
     from generators.library import load
     from generators.sampling import sample_to_folder
@@ -49,7 +50,7 @@ def sample(
     made = []
     for place, target in places.items():
         generator = load(place)
-        with open_ledger(target) as ledger:  # beside the samples, where `score` finds it
+        with open_ledger(target / SAMPLES) as ledger:  # where `score` finds it
             manifest = sample_to_folder(
                 generator, n, target, seed=seed, conditions=masks, ledger=ledger, **changes
             )
