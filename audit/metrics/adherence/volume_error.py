@@ -7,7 +7,6 @@ of agreement.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from audit.masks.adherence import adherence_findings
 from audit.masks.requested import Adherence, measure_adherence
 from audit.masks.scores import VOLUMES
 from audit.metric import Measurement, Metric, Outcome
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
@@ -40,8 +36,10 @@ def _with_volumes(outcome: Outcome, table: Adherence, structure: str) -> Outcome
     """The two volumes of each case beside its error."""
     if not isinstance(outcome, Measurement) or structure not in table.structures:
         return outcome
+    cases = outcome.cases
+    if cases is None:
+        return outcome
     place = table.structures.index(structure)
-    cases: pd.DataFrame = outcome.cases
     volumes = {f"adherence.{v}.{structure}": table.scores[v][:, place] for v in VOLUMES}
     return replace(outcome, cases=cases.assign(**volumes))
 
