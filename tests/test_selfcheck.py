@@ -96,6 +96,23 @@ def test_the_matrix_that_ships_is_the_documented_one() -> None:
     assert shipped == (root / "docs" / "selfcheck.md").read_text(encoding="utf-8")
 
 
+def test_the_matrix_holds_three_populations_two_extractors_and_every_question() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "selfcheck.md").read_text(encoding="utf-8")
+    for population in ("thorax", "heart", "patches"):
+        assert f"| {population} | noise |" in text
+    metrics = (
+        "fidelity.kernel_distance[intensity]",
+        "fidelity.kernel_distance[ssl3d]",
+        "fidelity.alpha_precision[motion]",
+        "diversity.beta_recall[ssl3d]",
+        "adherence.dice",
+        "anatomy.organ_volume",
+        "cardiac.ejection_fraction",
+    )
+    for metric in metrics:
+        assert f"| {metric} |" in text
+
+
 def test_unknown_population_says_which_exist() -> None:
     with pytest.raises(BadInput, match=r"'knee'.*one of thorax, heart"):
         selfcheck(populations=("knee",))

@@ -33,7 +33,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             one_by_one(lambda p, a, b: extrapolate_frechet(p, a, b, seed=seed).intercept),
             pool,
             rng=own,
-            permutations=99,
+            permutations=199,
             splits=40,
             standard_error=lambda p, a, b: fit_error(p, a, b, line),
         )
