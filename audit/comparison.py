@@ -1,7 +1,7 @@
 """Comparison: the cohorts of one audit, and what several metrics need of them, computed once."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from audit.errors import NotComputable
 from audit.extractor import EXTRACTORS, Encoder, Workshop, embed_cohort
 from audit.ledger_lines import Line, fold, read_all
 from audit.preprocessing import Preprocessing
+from audit.pseudonym import pseudonym
 from audit.result import PhaseRecord
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Comparison:
     folder: Path | None = None
     sampled_in: Path | None = None
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Samples may name the mask they followed by its pseudonym: it is resolved here."""
+        if self.conditions is not None:
+            self.synthetic = _resolved(self.synthetic, self.conditions)
 
     @property
     def is_cine(self) -> bool:
@@ -184,3 +190,19 @@ class Comparison:
         """The cohort in one role, empty where it was not given."""
         found: Cohort | None = getattr(self, role)
         return found if found is not None else Cohort(role, [])  # type: ignore[arg-type]
+
+
+def _resolved(synthetic: Cohort, conditions: Cohort) -> Cohort:
+    """The samples with conditions by their id, where they were named by pseudonym."""
+    named = {c for c in synthetic.conditions if c is not None} - set(conditions.ids)
+    if not named:
+        return synthetic
+    known = {pseudonym(name): name for name in conditions.ids}
+    return Cohort(
+        synthetic.role,
+        [
+            replace(s, condition=known.get(s.condition or "", s.condition))
+            for s in synthetic.sources
+        ],
+        notes=synthetic.notes,
+    )

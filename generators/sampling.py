@@ -19,6 +19,7 @@ from audit.cohort import Case, Cohort
 from audit.errors import BadInput, RunBroken
 from audit.ledger import Ledger
 from audit.progress import track
+from audit.pseudonym import pseudonym
 from audit.result import write_text
 from audit.volume import write_volume
 from generators.protocol import VolumeGenerator
@@ -89,14 +90,18 @@ def _write_all(cases: Iterator[Case], indices: list[int], place: Path, writers: 
 
 
 def _write_one(case: Case, index: int, place: Path) -> None:
-    """The volume first, then its row: a row stands for a complete sample."""
+    """The volume first, then its row: a row stands for a complete sample.
+
+    A requested mask is somebody's anatomy: it is named by its pseudonym, which audits of the same
+    user resolve.
+    """
     image = f"{index:05d}.nii.gz"
     write_volume(case.image, place / image)
     row = {
         "id": case.id,
         "subject": case.subject,
         "image": image,
-        "condition": case.condition or "",
+        "condition": pseudonym(case.condition) if case.condition else "",
         "group": case.group or "",
     }
     write_text(_row_file(place, index), json.dumps(row))

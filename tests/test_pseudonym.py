@@ -10,6 +10,12 @@ def test_the_same_id_has_the_same_pseudonym_and_another_id_another(tmp_path, mon
     assert re.fullmatch("p[0-9a-f]{12}", pseudonym("patient-17"))
 
 
+def test_a_pseudonym_stays_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXAUDIT_CONFIG", str(tmp_path))
+    once = pseudonym("patient-17")
+    assert pseudonym(once) == once
+
+
 def test_another_key_gives_another_pseudonym(tmp_path, monkeypatch):
     monkeypatch.setenv("VOXAUDIT_CONFIG", str(tmp_path / "a"))
     first = pseudonym("patient-17")

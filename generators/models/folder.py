@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from audit.cohort import Case, Cohort, read_cohort
 from audit.errors import BadInput
+from audit.pseudonym import pseudonym
 from generators.stored import CASES, given, replayed, save_cases
 
 
@@ -55,8 +56,8 @@ class Folder:
         order = [replayed(index, len(source), seed) for index in range(len(source))]
         for index in chosen:
             turn, place = divmod(index, len(conditions))
-            wanted = conditions.ids[place]
-            made = [i for i in order if source.conditions[i] == wanted]
+            wanted = {conditions.ids[place], pseudonym(conditions.ids[place])}
+            made = [i for i in order if source.conditions[i] in wanted]
             if turn >= len(made):
                 raise BadInput(
                     f"the folder has {len(made)} volumes for condition {place}",

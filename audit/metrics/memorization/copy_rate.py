@@ -35,12 +35,12 @@ from audit.statistics.conformal import (
 def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  # noqa: ARG001
     """Two stages: embedding, then registration.
 
-    What registration confirms stands by itself; that nothing is confirmed counts only where the
-    encoder would have named the source.
+    More confirmed volumes than the hold-out itself can explain stand whatever the encoder is worth;
+    fewer, or none, count only where the encoder would have named the source.
     """
     flagged_range(len(comparison.synthetic), _patients(comparison), ALPHA)
     found, result = search_matches(comparison), confirm(comparison)
-    if _p_of_copies(result, len(result.confirmed)) >= ALPHA:
+    if _p_of_copies(result, len(result.confirmed), stated=False) >= ALPHA:
         require_trusted(comparison)
     share = share_by_subject(result.confirmed, comparison.synthetic.subjects)
     n, n_null = len(found.p_values), len(found.holdout)
@@ -89,17 +89,19 @@ def verdict(found: Matches, result: Confirmation, share: Estimate) -> str:
     return f"no evidence at a detectable rate of {rate:.3f}"
 
 
-def _p_of_copies(result: Confirmation, n: int) -> float:
+def _p_of_copies(result: Confirmation, n: int, *, stated: bool = True) -> float:
     """Chance of so many confirmed if none is a copy.
 
-    At the stated rate; where the rule confirms held-out patients too, at the upper end of theirs.
+    At the stated rate; without it, or where the rule confirms held-out patients too, at what the
+    number of those leaves open.
     """
     from scipy.stats import betabinom, binom
 
     n_null = len(result.null.ncc)
     hits = round(result.false_rate * n_null)
     confirmed = int(result.confirmed.sum())
-    law = betabinom(n, hits + 1, n_null - hits + 1) if hits else binom(n, FALSE_RATE)
+    open_law = betabinom(n, hits + 1, n_null - hits + 1)
+    law = binom(n, FALSE_RATE) if stated and not hits else open_law
     return float(law.sf(confirmed - 1)) if confirmed else 1.0
 
 
