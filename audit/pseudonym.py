@@ -19,8 +19,8 @@ def pseudonym(identity: str) -> str:
     """The stand-in of an id: ``p`` and 12 hexadecimal digits of HMAC-SHA256.
 
     The same id has the same pseudonym in all audits of this user, and no one without the key can
-    link it. The letter in front keeps spreadsheets from reading it as a number. What is written like
-    a pseudonym stays as it is, so that samples of samples keep theirs.
+    link it. The letter in front keeps spreadsheets from reading it as a number. What is written
+    like a pseudonym stays as it is, so that samples of samples keep theirs.
     """
     if re.fullmatch(r"p[0-9a-f]{12}", identity):
         return identity
