@@ -17,6 +17,7 @@ from reports.html import write_report
 from reports.junit import render_junit
 from reports.markdown import render_markdown
 
+pytestmark = pytest.mark.slow  # test_scoring and tests/reports grep parts of it in every run
 NAME = "Qwzxkov"
 METRICS = ("fidelity.frechet_distance", "memorization.copy_rate", "adherence.*")
 
