@@ -4,7 +4,8 @@ Dice hardly sees a boundary that lies a third of a voxel too far out, but a cavi
 across is then a quarter too large, and an ejection fraction several points too low. So the volume
 that the shares add up to is held against the true one, frame by frame, on a logarithmic scale: a
 small end-systolic cavity counts as much as a large one. Its weight grows with training: volumes of
-a network that has not found the heart yet say nothing.
+a network that has not found the heart yet say nothing. The pull of one structure is bounded: where a
+nodule of five voxels is not found, a squared error would outweigh every other structure.
 """
 
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-VOLUME_WEIGHT = 2.0
+VOLUME_WEIGHT = 4.0
 """At the end of training."""
+BOUND = 0.2
+"""Log ratio of volumes from which the pull grows no further."""
 LEAST_VOXELS = 20.0
 """Added to both volumes, so that a structure of few voxels, or of none, does not rule the loss."""
 
@@ -38,15 +41,19 @@ def segmentation_loss(
 
 
 def log_volume_error(scores: "torch.Tensor", codes: "torch.Tensor") -> "torch.Tensor":
-    """Mean over frames and structures of the squared log ratio of volume in shares to true volume.
+    """Mean over frames and structures of Huber's loss of the log of made to true volume.
+
+    The made volume is the sum of shares.
 
     Args:
         scores: (b, k, z, y, x), background first.
         codes: True classes (b, 1, z, y, x).
     """
     import torch
+    from torch.nn.functional import huber_loss
 
     structures = torch.arange(1, scores.shape[1], device=scores.device)
     made = torch.softmax(scores, dim=1)[:, 1:].sum(dim=(2, 3, 4))
     true = (codes == structures[:, None, None, None]).sum(dim=(2, 3, 4))
-    return ((made + LEAST_VOXELS) / (true + LEAST_VOXELS)).log().square().mean()
+    error = ((made + LEAST_VOXELS) / (true + LEAST_VOXELS)).log()
+    return huber_loss(error, torch.zeros_like(error), delta=BOUND)

@@ -53,7 +53,7 @@ class Recipe:
     check_every: int = 40
     patience: int = 3
     validation_share: float = 0.2
-    version: int = 2
+    version: int = 3
 
 
 def fit_segmenter(
