@@ -246,6 +246,9 @@ def _not_excluded(finding: Finding) -> str:
 
 def _test(finding: Finding) -> str:
     parts = [f"p = {words.number(finding.p_value, 2)}"] if finding.p_value is not None else []
+    adjusted = finding.params.get("p_value_adjusted")
+    if isinstance(adjusted, float):
+        parts.append(f"{words.number(adjusted, 2)} among the {finding.params['p_family']}")
     verdict = finding.params.get("verdict")
     return "; ".join([*parts, *([verdict] if isinstance(verdict, str) else [])])
 

@@ -228,7 +228,7 @@ def test_the_built_in_network_learns_and_is_taken_from_the_cache(few, workshop):
 
 
 def test_the_loss_sees_a_cavity_that_is_too_large_whatever_its_size():
-    """Huber's loss of the log of volumes, each with 20 voxels more, averaged over two structures."""
+    """Huber's loss of the log ratio of volumes (each with 20 voxels more), mean over structures."""
     codes = torch.zeros(1, 1, 4, 10, 10)
     codes[0, 0, 0] = 1
     scores = torch.full((1, 3, 4, 10, 10), -50.0)

@@ -6,15 +6,19 @@ that their similarities can be compared; a held-out volume is known not to be a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from audit.cache import key_of
 from audit.comparison import Comparison, Features
 from audit.errors import NotComputable
 from audit.estimate import Estimate
 from audit.neighbors import pearson_rows, search_params, top_k, top_k_of_others
+from audit.neighbors.embedding_store import store_embeddings
+from audit.pseudonym import pseudonym
 from audit.statistics.conformal import conformal_p_values
 from audit.statistics.two_sample import benjamini_hochberg
 
@@ -187,11 +191,38 @@ def disturbed_holdout(comparison: Comparison, rows: npt.NDArray[np.intp], seed: 
 
 def _search(comparison: Comparison) -> Matches:
     features = comparison.features(extractor_of(comparison))
+    keep_embeddings(comparison, features)
     with comparison.workshop.ledger.phase("audit.neighbors"):
         found = matches_of(features, holdout=_autoencoded_holdout(comparison))
         pairs = len(features.train) * (len(features.synthetic) + len(features.holdout))
         comparison.workshop.ledger.work(pairs=pairs)
     return found
+
+
+def keep_embeddings(comparison: Comparison, features: Features) -> None:
+    """Write what was searched to ``private/embeddings``, patients by pseudonym; none in a notebook.
+
+    See ``audit.neighbors.embedding_store``. Other cases or another encoder get a folder of their
+    own, so that a repeated run finds its own and no embeddings are mixed.
+    """
+    if comparison.folder is None:
+        return
+    for role in ("train", "holdout", "synthetic"):
+        rows: FloatArray = getattr(features, role)
+        cohort = comparison.cohort(role)
+        ids = cohort.ids if role == "synthetic" else tuple(map(pseudonym, cohort.ids))
+        key = key_of(encoder=dict(features.params), voxels=list(cohort.case_hashes))
+        store_embeddings(
+            comparison.folder / "private" / "embeddings" / f"{role}-{key[:12]}",
+            ids,
+            partial(_part, rows),
+            dim=rows.shape[1],
+            key=key,
+        )
+
+
+def _part(rows: FloatArray, part: range) -> npt.NDArray[np.float32]:
+    return rows[part.start : part.stop].astype(np.float32)
 
 
 def _autoencoded_holdout(comparison: Comparison) -> FloatArray | None:

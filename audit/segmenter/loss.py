@@ -4,8 +4,8 @@ Dice hardly sees a boundary that lies a third of a voxel too far out, but a cavi
 across is then a quarter too large, and an ejection fraction several points too low. So the volume
 that the shares add up to is held against the true one, frame by frame, on a logarithmic scale: a
 small end-systolic cavity counts as much as a large one. Its weight grows with training: volumes of
-a network that has not found the heart yet say nothing. The pull of one structure is bounded: where a
-nodule of five voxels is not found, a squared error would outweigh every other structure.
+a network that has not found the heart yet say nothing. The pull of one structure is bounded: where
+a nodule of five voxels is not found, a squared error would outweigh every other structure.
 """
 
 from typing import TYPE_CHECKING

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from audit.errors import BadInput
 from generators.networks.vqgan import VQGAN
 from generators.perceptual import Perceptual, load_perceptual
 from generators.seeds import Draw, derive_seed, generator_for, seeded_globally
@@ -224,6 +225,7 @@ def _discriminator(course: Course, spatial: int) -> torch.nn.Module:
     from monai.networks.nets import PatchDiscriminator
 
     settings = course.recipe.stage1
+    _refuse_small(course, spatial, settings.discriminator_layers)
     with seeded_globally(course.seed, "discriminator"):
         return PatchDiscriminator(
             spatial_dims=spatial,
@@ -231,4 +233,22 @@ def _discriminator(course: Course, spatial: int) -> torch.nn.Module:
             in_channels=1,
             num_layers_d=settings.discriminator_layers,
             norm="INSTANCE",  # as batch norm at the published batch of 1; alike on any processes
+        )
+
+
+def _refuse_small(course: Course, spatial: int, layers: int) -> None:
+    """Each layer halves every axis, and the last two convolutions need three elements.
+
+    Raises:
+        BadInput: An axis (time, for a cine) is too short for the discriminator.
+    """
+    image = torch.zeros(1, 1, *course.grid.preprocessing.shape)
+    views = course.family.stage1_views(course.family.to_model(image), torch.full((1,), 0.5))
+    sizes, least = tuple(views.shape[-spatial:]), 3 * 2**layers
+    if min(sizes) < least:
+        seen = " x ".join(map(str, sizes))
+        raise BadInput(
+            f"the first stage sees {seen} elements, the frames of a cine among them",
+            f"at least {least} along each axis for a discriminator of {layers} layers",
+            "Lower stage1.discriminator_layers, or set stage1.adversarial_weight to 0",
         )

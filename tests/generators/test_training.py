@@ -15,6 +15,7 @@ from audit.ledger import Ledger
 from audit.phantoms import heart_cohort, thorax_cohort
 from generators.checkpoint import read_checkpoint
 from generators.latent_generator import LatentGenerator
+from generators.models.cardiodit import CardioDiT
 from generators.models.ldm import LDM
 from generators.models.medlord import MedLoRD
 from generators.recipe import Denoiser, Optimization
@@ -97,6 +98,13 @@ def test_what_sharded_weights_cannot_do_is_refused_before_training(
 ) -> None:
     with pytest.raises(BadInput, match=told):
         LDM(micro_recipe("ldm", **changes)).fit(cohort, cpu=True)
+
+
+def test_a_cine_too_short_for_the_discriminator_is_refused() -> None:
+    hearts = cohort_of("train", list(heart_cohort(2, size=32, frames=8)))
+    recipe = micro_recipe("cardiodit", stage1={"adversarial_weight": 0.1})
+    with pytest.raises(BadInput, match="at least 24 along each axis.*discriminator_layers"):
+        CardioDiT(recipe).fit(hearts, cpu=True)
 
 
 def test_one_process_has_nothing_to_shard(cohort: Cohort, tmp_path: Path) -> None:
