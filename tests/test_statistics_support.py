@@ -109,3 +109,9 @@ def test_constant_features_put_every_level_in_the_middle() -> None:
 def test_too_few_volumes_have_a_reason() -> None:
     with pytest.raises(NotComputable, match=r"2 volumes a side; expected more than k = 2"):
         beta_levels(real=np.zeros((2, 2)), synthetic=np.zeros((5, 2)))
+
+
+@pytest.mark.parametrize("n", [7, 24, 49])
+def test_no_agreement_is_zero_and_not_a_rounding_error(n):
+    assert integrated_agreement(np.ones(n)) == 0
+    assert integrated_agreement(np.zeros(n)) == 0

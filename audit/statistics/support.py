@@ -33,7 +33,7 @@ def integrated_agreement(levels: FloatArray) -> float:
     inside = np.clip(sorted_levels, start, end)
     area = ((inside - start) ** 2 + (end - inside) ** 2) / 2
     area += (sorted_levels - inside) * (inside - start) + (inside - sorted_levels) * (end - inside)
-    return float(1 - 2 * area.sum())
+    return round(max(0.0, float(1 - 2 * area.sum())), 12)  # no agreement is 0, not 1e-16
 
 
 def alpha_levels(*, real: npt.ArrayLike, synthetic: npt.ArrayLike) -> FloatArray:
