@@ -64,6 +64,7 @@ def train_stage1(course: Course) -> None:
         )
     }
     if settings.adversarial_weight > 0:
+        _refuse_small(course, spatial, settings.discriminator_layers)
         discriminator = _discriminator(course, spatial)
         trainees["discriminator"] = Trainee(
             network=discriminator,
@@ -225,7 +226,6 @@ def _discriminator(course: Course, spatial: int) -> torch.nn.Module:
     from monai.networks.nets import PatchDiscriminator
 
     settings = course.recipe.stage1
-    _refuse_small(course, spatial, settings.discriminator_layers)
     with seeded_globally(course.seed, "discriminator"):
         return PatchDiscriminator(
             spatial_dims=spatial,
