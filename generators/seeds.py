@@ -73,6 +73,17 @@ class Draw:
         ]
         return torch.stack(rows)
 
+    def seed_layers(self) -> None:
+        """Seed the global streams, which dropout layers draw from, for this micro-batch.
+
+        Call it within ``seeded_globally``. Processes that hold other samples then drop other units,
+        and a resumed training those it would have dropped.
+        """
+        seed = derive_seed(*self.place, *self.slots[:1], "layers")
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed(seed)
+
     def shared(self, purpose: str) -> torch.Generator:
         """A stream that all places of the step share."""
         return generator_for(*self.place, purpose)

@@ -40,13 +40,9 @@ class LabelEmbedder(nn.Module):
         self.embedding_table = (
             nn.Embedding(rows, hidden, _weight=table) if classes else Fixed(table)
         )
-        self.classes, self.dropout = classes, dropout
 
     def forward(self, labels: torch.Tensor) -> torch.Tensor:
-        """(B,) to (B, hidden); in training some labels become the null class."""
-        if self.training and self.dropout > 0:
-            drop = torch.rand(labels.shape, device=labels.device) < self.dropout
-            labels = torch.where(drop, self.classes, labels)
+        """(B,) to (B, hidden); the loss drops labels (``generators.training.denoiser``)."""
         return self.embedding_table(labels)
 
 

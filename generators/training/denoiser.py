@@ -162,10 +162,27 @@ class _Loss:
         if "masks" in batch:
             masks = drop_channels(batch["masks"], draw, self.settings)
             condition = self.course.family.to_model(masks)
-        made = calls[self.name](noisy, timesteps, batch.get("group"), condition)
+        labels = batch.get("group")
+        if labels is not None and self.name == "denoiser":
+            labels = drop_labels(labels, draw, model.denoiser)
+        made = calls[self.name](noisy, timesteps, labels, condition)
         made = made[:, : clean.shape[1]].float()
         wanted = model.schedule.target(clean, noise, timesteps)
         return {self.name: torch.nn.functional.smooth_l1_loss(made, wanted)}, {}
+
+
+def drop_labels(labels: torch.Tensor, draw: Draw, network: Any) -> torch.Tensor:
+    """Classifier-free dropout: the share ``class_dropout_prob`` of labels (b,) becomes "no class".
+
+    Drawn from each sample's own seed: neither a resumed training nor the split of a batch over
+    processes changes who is dropped. A network without classes takes its labels as they are.
+    """
+    config = getattr(network, "config", None)
+    share = getattr(config, "class_dropout_prob", 0.0)
+    if not share:
+        return labels
+    dropped = draw.uniform(1, "label dropout")[:, 0].to(labels.device) < share
+    return torch.where(dropped, config.num_classes, labels)  # type: ignore[union-attr]
 
 
 def drop_channels(masks: torch.Tensor, draw: Draw, settings: Denoiser) -> torch.Tensor:

@@ -232,6 +232,7 @@ class _Run:
         """Losses of one micro-batch under autocast."""
         precision = self.stage.settings.precision
         draw = Draw((self.course.seed, self.stage.name, step), batch["slot"].tolist())
+        draw.seed_layers()
         with torch.autocast(
             self.engine.device.type, dtype=AUTOCAST[precision], enabled=precision != "no"
         ):

@@ -112,16 +112,6 @@ def test_classes_change_the_output_and_guidance_moves_away_from_no_class():
     torch.testing.assert_close(strong, none + 3 * (one - none), **CLOSE)
 
 
-def test_labels_drop_out_in_training_only():
-    network = dit(num_classes=2, class_dropout_prob=1.0)
-    labels = torch.tensor([0, 1])
-    with torch.random.fork_rng(devices=[]):
-        dropped = network.train().y_embedder(labels)
-    assert torch.equal(dropped[0], network.y_embedder.embedding_table.weight[2])
-    kept = network.eval().y_embedder(labels)
-    assert torch.equal(kept, network.y_embedder.embedding_table.weight[:2])
-
-
 def test_guidance_and_labels_that_cannot_be():
     plain = model(num_classes=2)
     noise = normal(1, 3, 4, 4, 2)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from generators.seeds import Draw, derive_seed
 from generators.training import denoiser as denoiser_module
 from generators.training.augment import augment
 from generators.training.batches import Plan
-from generators.training.denoiser import drop_channels
+from generators.training.denoiser import drop_channels, drop_labels
 from generators.training.ema import Ema
 from generators.training.history import read_lines
 from generators.training.loop import AUTOCAST
@@ -335,6 +336,44 @@ def test_condition_dropout_has_the_stated_rates() -> None:
     whole = float((kept.flatten(1).sum(1) == 0).float().mean())
     assert whole == pytest.approx(0.1 + 0.9 * 0.04, abs=0.02)
     assert float(kept.mean()) == pytest.approx(0.9 * 0.8, abs=0.02)
+
+
+def test_labels_are_dropped_at_the_stated_rate_by_the_seed_of_each_sample() -> None:
+    network: Any = SimpleNamespace(config=SimpleNamespace(num_classes=3, class_dropout_prob=0.2))
+    labels = torch.arange(4000) % 3
+    whole = drop_labels(labels, Draw((0, "test", 0), range(4000)), network)
+    assert set(whole.tolist()) == {0, 1, 2, 3}
+    assert torch.equal(whole[whole != 3], labels[whole != 3])
+    assert float((whole == 3).float().mean()) == pytest.approx(0.2, abs=0.02)
+    parts = [
+        drop_labels(labels[part], Draw((0, "test", 0), part), network)
+        for part in (range(1500), range(1500, 4000))
+    ]
+    assert torch.equal(torch.cat(parts), whole)  # two processes drop what one does
+
+
+def test_labels_and_units_are_dropped_alike_whatever_else_draws_random_numbers(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    from generators.models.voldit import VolDiT
+
+    grouped = cohort_of("train", [replace(c, group="ab"[i % 2]) for i, c in enumerate(cohort)])
+    recipe = micro_recipe(
+        "voldit",
+        data={"class_labels": True},
+        model={"denoiser": {"class_dropout_prob": 0.5, "mlp_drop": 0.3}},
+        denoiser={"steps": 6, "checkpoint_every": 6},
+        adapter=None,
+    )
+    for draws in (0, 1):
+        VolDiT(recipe).fit(
+            grouped,
+            folder=tmp_path / str(draws),
+            cpu=True,
+            on_step=lambda _stage, _step, draws=draws: torch.rand(draws),  # type: ignore[misc]
+        )
+    one, other = (losses(tmp_path / str(draws), "denoiser", "denoiser") for draws in (0, 1))
+    assert one == other
 
 
 def test_random_numbers_depend_on_the_place_alone() -> None:
