@@ -10,6 +10,7 @@ from audit.errors import BadInput
 from audit.ledger import Ledger
 from generators.cost import Cost
 from generators.hardware import autocast, best_device, compile_denoiser
+from generators.mask_place import refuse_elsewhere
 from generators.memory import memory_to_spare
 from generators.recipe import Sampling
 from generators.seeds import generator_for
@@ -92,6 +93,7 @@ def _masks(generator: "LatentGenerator", batch: list[int], conditions: Cohort) -
         labels = conditions[index % len(conditions)].labels
         if labels is None:
             raise BadInput("a condition has no label map", "label maps to follow")
+        refuse_elsewhere(labels, grid, f"condition {index % len(conditions) + 1}")
         rows.append(torch.from_numpy(grid.masks(grid.codes(labels))))
     return generator.family.to_model(torch.stack(rows))
 

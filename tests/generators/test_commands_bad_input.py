@@ -1,5 +1,6 @@
 """Bad input ends ``train``, ``sample`` and ``convert`` with one line and exit code 2."""
 
+import json
 import pickle
 import re
 import shutil
@@ -14,7 +15,9 @@ import yaml
 from micro import micro_recipe
 
 from audit.cohort import Cohort, cohort_of, write_cohort
+from audit.errors import BadInput
 from audit.phantoms import thorax_cohort
+from audit.volume import Volume
 from generators.models.voldit import VolDiT
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -157,15 +160,86 @@ def test_a_recipe_with_an_unknown_key_or_another_latent_size(refused, cohort, tm
     assert re.search("give latents of.*input_size", refused("train", "-c", file))
 
 
-def test_masks_on_another_grid_or_of_other_channels(cohort):
-    """At the command line masks are brought to the grid as images are; in Python they must fit."""
-    from audit.errors import BadInput
+def cropped(labels):
+    return replace(labels, array=np.ascontiguousarray(labels.array[:, 10:20, 8:20, 8:20]))
 
-    generator = VolDiT(micro_recipe("voldit"))
-    config = generator.recipe.model_copy()
-    generator.recipe = config.model_copy(
-        update={"data": config.data.model_copy(update={"structures": ("heart",)})}
+
+def coarse(labels):
+    return replace(labels, spacing_mm=tuple(10 * s for s in labels.spacing_mm))
+
+
+def bare(labels):
+    return replace(cropped(labels), spacing_known=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (cropped, r"10×12×12 .* mm, which covers 4.4% of it; expected the field of view of 32×32"),
+        (coarse, "at 100×110×110 mm, 99% of its structures outside"),
+        (bare, "10×12×12, without a stated spacing"),
+    ],
+)
+def test_a_mask_on_another_grid_is_refused_at_the_command_line_and_in_python(
+    refused, trained, cohort, tmp_path, change, told
+):
+    """A condition is a mask of its own here: where it has an image, `read_labels` compares both."""
+    from audit.volume import write_label_map
+
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    changed = [replace(case, labels=change(case.labels)) for case in cohort]
+    for case in changed:
+        write_label_map(case.labels, folder / f"{case.id}.nii.gz")
+    (folder / "labels.json").write_text(json.dumps(changed[0].labels.names))
+    line = refused("sample", trained, "--n", 1, "--out", tmp_path / "out", "--conditions", folder)
+    assert re.search(told, line), line
+    assert "condition 1 lies on another grid" in line
+    assert not any(case.id in line for case in cohort)
+    with pytest.raises(BadInput, match=told):
+        list(VolDiT.load(trained).sample(1, seed=0, conditions=cohort_of("conditions", changed)))
+
+
+def test_a_mask_at_another_resolution_is_brought_to_the_grid_as_images_are(trained, cohort):
+    fine = [
+        replace(
+            case.labels,
+            array=case.labels.array.repeat(2, 1).repeat(2, 2).repeat(2, 3),
+            spacing_mm=tuple(s / 2 for s in case.labels.spacing_mm),
+        )
+        for case in cohort
+    ]
+    finer = [
+        replace(case, labels=labels, image=labels_as_image(labels))
+        for case, labels in zip(cohort, fine, strict=True)
+    ]
+    generator = VolDiT.load(trained)
+    own, resampled = (
+        next(iter(generator.sample(1, seed=0, conditions=cohort_of("conditions", cases))))
+        for cases in (list(cohort), finer)
     )
+    np.testing.assert_allclose(resampled.image.array, own.image.array, atol=1e-3)
+
+
+def labels_as_image(labels):
+    return Volume(array=labels.array[None].astype(np.float32), spacing_mm=labels.spacing_mm)
+
+
+def test_a_still_mask_for_a_cine_is_refused():
+    from audit.phantoms import heart_cohort
+    from generators.models.ldm import LDM
+
+    hearts = cohort_of("train", list(heart_cohort(2, size=32, frames=4)))
+    generator = LDM(micro_recipe("ldm", data={"structures": ["lv"]}))
+    generator.build(hearts)
+    labels = hearts[0].labels
+    still = replace(hearts[0], labels=replace(labels, array=labels.array[:1]))
+    with pytest.raises(BadInput, match="condition 1 is a still mask; expected one for each of 4"):
+        list(generator.sample(1, seed=0, conditions=cohort_of("conditions", [still])))
+
+
+def test_tensors_of_masks_must_be_on_the_image_grid_with_all_channels(cohort):
+    generator = VolDiT(micro_recipe("voldit", data={"structures": ["heart"]}))
     generator.build(cohort)
     latent = torch.zeros(1, *generator.latent_shape)
     with pytest.raises(BadInput, match="condition of 2 channels"):
