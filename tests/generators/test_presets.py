@@ -1,5 +1,7 @@
 """Presets: every one is valid, and their sizes are the published ones."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -58,6 +60,91 @@ def test_published_optimization_is_kept() -> None:
     luna = read_recipe("voldit-l-4-luna16")
     assert luna.data.window == (-1200, 300)
     assert luna.data.rotate_degrees == 5
+
+
+DIT = "model.denoiser"
+PUBLISHED: dict[str, dict[str, Any]] = {
+    **{
+        f"voldit-{name}-{patch}": {
+            f"{DIT}.depth": depth, f"{DIT}.hidden_size": hidden, f"{DIT}.num_heads": heads,
+            f"{DIT}.patch_size": patch, "model.stage1.num_embeddings": 4096,
+            "model.scheduler.num_train_timesteps": 300, "denoiser.epochs": 1000,
+            "denoiser.gamma": 0.999, "denoiser.ema_decay": 0.9999, "adapter.learning_rate": 5e-5,
+            "stage1.perceptual_weight": 0.005, "stage1.discriminator_learning_rate": 2e-5,
+        }
+        for name, depth, hidden, heads in (
+            ("xs", 6, 384, 6), ("s", 12, 384, 6), ("b", 12, 768, 12), ("l", 24, 1152, 16),
+        )
+        for patch in (2, 4)
+    },
+    "voldit-l-4-luna16": {f"{DIT}.depth": 24, "data.window": [-1200, 300]},
+    **{
+        f"cardiodit-{name}": {
+            f"{DIT}.depth": depth, f"{DIT}.hidden_size": 768, f"{DIT}.patch_size": [1, 4, 4, 2],
+            "denoiser.epochs": 3000, "denoiser.weight_decay": 1e-4, "denoiser.floor": 0.01,
+            "denoiser.precision": "fp16", "denoiser.gradient_clip": 1.0, "stage1.epochs": 500,
+            "stage1.batch_size": 4, "stage1.spectral_weight": 0.0, "sampling.sampler": "ddim",
+        }
+        for name, depth in (("s", 8), ("b", 12), ("l", 16))
+    },
+    "medlord-ds4": {
+        "model.stage1.num_channels": [128, 256], "data.crop": [128, 128, 128],
+        "stage1.learning_rate": 3e-5, "stage1.discriminator_learning_rate": 1e-4,
+        "stage1.epochs": 500, "denoiser.epochs": 5000, "denoiser.ema_decay": 0.999,
+    },
+    "medlord-ds4-first": {"denoiser.learning_rate": 2e-5, "denoiser.epochs": 500},
+    "medlord-ds8": {
+        "model.stage1.num_channels": [128, 256, 512], "data.crop": [128, 256, 256],
+        "stage1.epochs": 1300, "stage1.adversarial_weight": 0.008, "denoiser.batch_size": 4,
+    },
+    "medlord-ds8-3level": {
+        f"{DIT}.num_channels": [128, 256, 512], f"{DIT}.num_res_blocks": 3,
+        "denoiser.learning_rate": 5e-5, "denoiser.epochs": 4000, "denoiser.batch_size": 2,
+    },
+    "medlord-ds8-t1000": {"model.scheduler.num_train_timesteps": 1000},
+    "medlord-ds8-pccta": {
+        "model.adapter.r": 0.5, "adapter.learning_rate": 7.5e-5, "adapter.epochs": 500,
+        "data.structures": ["aorta", "atrium_l", "atrium_r", "myocardium", "ventricle_l",
+                            "ventricle_r"],
+    },
+    "medlord-ds8-luna16": {"model.adapter.r": 0.5, "data.structures": ["lung", "lung_nodules"]},
+    "ldm-carbon-3d": {"stage1.steps": 150_000, "denoiser.steps": 150_000},
+    "ldm-carbon-2d": {"stage1.steps": 150_000, "denoiser.steps": 150_000},
+    "ldm-brain": {"model.unet.channels": [256, 512, 768], "model.stage1.latent_channels": 3},
+}  # fmt: skip
+"""Numbers of the papers and their repositories that decide each set."""
+
+
+def test_every_published_set_is_a_preset_and_every_preset_published_or_small() -> None:
+    small = {name for name in preset_names() if name.endswith("-tiny") or "-demo" in name}
+    assert set(preset_names()) == small | set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_preset_holds_the_published_numbers(name: str) -> None:
+    tree: Any = read_recipe(name).model_dump(mode="json")
+    for place, value in PUBLISHED[name].items():
+        found = tree
+        for key in place.split("."):
+            found = found[key]
+        assert found == value, place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_published_set_is_built_at_its_size_with_the_weights_its_numbers_give(name: str) -> None:
+    recipe = read_recipe(name)
+    family = GENERATORS.load(recipe.family).family
+    config = parse(family.config, recipe.model, name)
+    shape = recipe.data.shape or (1, 160, 224, 160)
+    with torch.device("meta"):
+        model = family.build(family.fitted(config, shape, len(recipe.data.structures), 0))
+    if recipe.family in ("voldit", "cardiodit"):
+        width, depth = config.denoiser.hidden_size, config.denoiser.depth
+        blocks = sum(p.numel() for p in model.denoiser.blocks.parameters())
+        # Per block 3 + 1 + 8 matrices of attention and MLP, 6 of AdaLN, and their biases.
+        assert blocks == depth * (18 * width**2 + 15 * width)
+    assert (model.adapter is not None) == bool(recipe.data.structures)
 
 
 def test_an_unknown_preset_gets_a_suggestion() -> None:
