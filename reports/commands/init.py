@@ -24,13 +24,20 @@ def init(
     folder: Path = typer.Argument(Path(), help="Where to write; nothing is overwritten."),
 ) -> None:
     """Write a configuration, gates and a GitHub workflow to start from."""
+    from reports.install_line import install_line, workflow_note
+
     taken = [target for target in FILES.values() if (folder / target).exists()]
     if taken:
         raise BadInput(f"{', '.join(taken)} exists", "a folder without them", "Move it away first")
+    folder.mkdir(parents=True, exist_ok=True)
+    install = install_line(folder)
     for source, target in FILES.items():
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         template = resources.files("reports") / "templates" / "init" / source
-        path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        text = template.read_text(encoding="utf-8").replace("@INSTALL@", install.line)
+        path.write_text(text, encoding="utf-8")
         print(path)
+    for note in (*install.notes, *workflow_note(folder)):
+        print(f"Note: {note}")
     print("Next: voxaudit run -c audit.yaml --profile smoke")
