@@ -30,6 +30,8 @@ Value = float | NotComputable
 ROLES = ("train", "holdout", "synthetic")
 MAX_UNDEFINED_SHARE = 0.1
 """How many more synthetic than real cases may lack a quantity; beyond, that is the finding."""
+DRAWS = 999
+MOST_LABELS = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def compare_with_real(
     outcomes: dict[str, Outcome] = {}
     for variant, quantity in quantities.items():
         try:
-            compared[variant] = _compare(rows, quantity, rng)
+            compared[variant] = _compare(rows, quantity, rng, tests=len(quantities))
         except NotComputable as reason:
             outcomes[variant] = reason
     p_holm = holm([c.marginal.p_value for c in compared.values()])
@@ -187,7 +189,9 @@ class Compared:
         )
 
 
-def _compare(rows: Mapping[str, Rows], quantity: str, rng: np.random.Generator) -> Compared:
+def _compare(
+    rows: Mapping[str, Rows], quantity: str, rng: np.random.Generator, *, tests: int
+) -> Compared:
     synthetic, undefined, why = values_of(rows["synthetic"], quantity, rng)
     real = {role: values_of(rows[role], quantity, rng) for role in ("train", "holdout")}
     check_undefined(rows, undefined, real["train"][1] + real["holdout"][1], f"{quantity}: {why}")
@@ -207,7 +211,12 @@ def _compare(rows: Mapping[str, Rows], quantity: str, rng: np.random.Generator) 
     return Compared(
         real=np.sort(reference),
         synthetic=np.sort(synthetic),
-        marginal=compare_marginals(reference, synthetic, rng=rng),
+        marginal=compare_marginals(
+            reference,
+            synthetic,
+            rng=rng,
+            permutations=permutations_for(tests, len(reference) + len(synthetic)),
+        ),
         floor=floor,
         params={
             "reference_role": role,
@@ -216,6 +225,20 @@ def _compare(rows: Mapping[str, Rows], quantity: str, rng: np.random.Generator) 
             "undefined_real": missing,
         },
     )
+
+
+def permutations_for(tests: int, n: int) -> int:
+    """Relabelings with which Holm over this many tests can still reach p = 0.001.
+
+    A p-value is at least 1 / (permutations + 1), and Holm multiplies it: 999 draws over 17 segments
+    of a wall could never say less than 0.017, however weak the contraction. At most 32 MiB, at
+    least 999.
+
+    Args:
+        tests: Quantities that are adjusted together.
+        n: Subjects of both sides.
+    """
+    return max(DRAWS, min((DRAWS + 1) * tests - 1, MOST_LABELS // n))
 
 
 def check_undefined(rows: Mapping[str, Rows], synthetic: int, real: int, what: str) -> None:

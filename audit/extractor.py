@@ -80,12 +80,15 @@ class Extractor:
         dim: Feature dimension, 0 where it depends on the input.
         source: Paper or package.
         default: Whether an audit uses it unless asked otherwise.
+        blind_to: Planted failures that its features are made not to show; a metric that declares
+            one promises it with other extractors only.
     """
 
     fit: Callable[[Cohort, Preprocessing, Workshop], Encoder]
     dim: int
     source: str
     default: bool = False
+    blind_to: tuple[str, ...] = ()
 
 
 def embed_cohort(

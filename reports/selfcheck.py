@@ -29,7 +29,8 @@ def parse_matrix(text: str) -> list[dict[str, Any]]:
     """Rows of the Markdown that ``audit.selfcheck.document`` writes: one a metric and failure.
 
     Each has ``population``, ``metric``, ``failure``, ``declared`` (bold), ``smallest_seen`` (None
-    for a dash) and ``alarm``, whether the metric called the honest cohort different.
+    for a dash, and for ``n?``: too few subjects to say) and ``alarm``, whether the metric called
+    the honest cohort different.
     """
     rows: list[dict[str, Any]] = []
     head: list[str] = []
@@ -42,7 +43,7 @@ def parse_matrix(text: str) -> list[dict[str, Any]]:
             head = cells
             continue
         for failure, cell in zip(head[1:-1], cells[1:-1], strict=False):
-            found = re.fullmatch(r"(\*\*)?(–|[0-9.]+)(\*\*)?", cell)
+            found = re.fullmatch(r"(\*\*)?(–|n\?|[0-9.]+)(\*\*)?", cell)
             if found:
                 rows.append(
                     {
@@ -50,7 +51,7 @@ def parse_matrix(text: str) -> list[dict[str, Any]]:
                         "metric": cells[0],
                         "failure": failure.replace(" ", "_"),
                         "declared": bool(found[1]),
-                        "smallest_seen": None if found[2] == "–" else float(found[2]),
+                        "smallest_seen": None if found[2] in "–n?" else float(found[2]),
                         "alarm": cells[-1] == "alarm",
                     }
                 )

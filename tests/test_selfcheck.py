@@ -2,15 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from audit.cache import Cache
 from audit.errors import BadInput
+from audit.metric import METRICS
 from audit.result import Finding
 from audit.selfcheck import Row, controlled, document, missed, selfcheck, table
-from audit.selfcheck.rows import is_seen
+from audit.selfcheck.rows import has_too_few, is_declared, is_seen
 
 
 def row(
@@ -53,6 +55,42 @@ def test_without_a_test_the_honest_interval_must_be_left() -> None:
     honest = Finding(metric="m", value=1.0, low=0.5, high=1.5)
     assert is_seen(Finding(metric="m", value=1.6), honest, float)
     assert not is_seen(Finding(metric="m", value=1.4), honest, float)
+
+
+def test_an_alarm_on_the_honest_cohort_asks_for_more_than_a_small_p_value() -> None:
+    """A metric that calls everything different has seen no failure."""
+    alarmed = Finding(metric="m", value=1.0, low=0.5, high=1.5, p_value=0.02)
+    assert not is_seen(Finding(metric="m", value=1.4, p_value=0.01), alarmed, float)
+    assert is_seen(Finding(metric="m", value=1.6, p_value=0.01), alarmed, float)
+
+
+def test_a_failure_is_not_declared_with_an_extractor_that_is_blind_to_it() -> None:
+    kernel = METRICS.load("fidelity.kernel_distance")
+    assert is_declared(kernel, "intensity", "noise")
+    assert not is_declared(kernel, "ssl3d", "noise")
+    assert not is_declared(kernel, "ssl3d/FIBROSIS", "noise")
+    assert is_declared(kernel, "ssl3d", "collapse")
+    assert not is_declared(kernel, "motion", "intensity_shift")
+    assert not is_declared(kernel, "intensity", "jitter")
+    assert is_declared(METRICS.load("fidelity.slice_consistency"), "pearson", "noise")
+
+
+def test_too_few_subjects_are_told_from_a_metric_that_does_not_see() -> None:
+    weak = Finding(metric="m", value=1.0, p_value=0.3, reference={"smallest_shift_sd": None})
+    able = Finding(metric="m", value=1.0, p_value=0.3, reference={"smallest_shift_sd": 0.5})
+    assert has_too_few(weak)
+    assert not has_too_few(able)
+    assert not has_too_few(Finding(metric="m", value=1.0, p_value=0.3))  # states no power
+    blind = row((False,) * 3)
+    assert "**n?**" in table([replace(blind, too_few=True)], "thorax")
+    assert "**–**" in table([blind], "thorax")
+    assert "- thorax, m[a], noise" in document([blind], subjects=8)
+    assert "- thorax" not in document([replace(blind, too_few=True)], subjects=8)
+
+
+def test_the_page_names_extractors_that_were_not_at_hand() -> None:
+    text = document([row((True,) * 3)], subjects=8, extractors=("a", "b"))
+    assert "not at hand where this was made: b." in text
 
 
 def test_a_declared_failure_that_no_variant_sees_is_missed() -> None:
@@ -172,7 +210,7 @@ def test_noise_on_real_texture_is_seen(tmp_path: Path) -> None:
     """Patches of one scan are one patient: this shows sensitivity, nothing about a population."""
     given = os.environ.get("VOXAUDIT_REAL_DATA")
     folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
-    scan = folder / "ct" / "cip_lung_ct_64.nrrd"
+    scan = folder / "ct" / "lidc_0314_2mm.nii.gz"
     if not scan.is_file():
         pytest.skip("no real lung CT: set VOXAUDIT_REAL_DATA to a folder with ct/")
     rows = selfcheck(

@@ -1,5 +1,6 @@
 """``voxaudit selfcheck``: what each metric sees, on planted failures."""
 
+import os
 from pathlib import Path
 
 import typer
@@ -21,8 +22,10 @@ def run(
     full: bool = typer.Option(
         False,
         "--full",
-        help="Every metric on every failure at three strengths with two extractors: an hour. "
-        "Without it: the failures that each metric declares, at full strength.",
+        help="Every metric on every failure at three strengths with all extractors at hand, on "
+        "real patches too where VOXAUDIT_REAL_DATA names a folder with ct/: an hour, and several "
+        "with the extra 'networks'. Without it: the failures that each metric declares, at full "
+        "strength.",
     ),
     population: list[str] = typer.Option(
         ["thorax", "heart"], "--population", help="Phantom population."
@@ -30,9 +33,12 @@ def run(
     failure: list[str] = typer.Option([], "--failure", help="Planted failure; all by default."),
     subjects: int = typer.Option(24, help="Subjects a cohort."),
     extractor: list[str] = typer.Option(
-        [], "--extractor", help="Feature network; intensity, and with --full ssl3d, by default."
+        [], "--extractor", help="Feature network; intensity alone, or with --full all at hand."
     ),
-    patches_of: Path | None = typer.Option(None, help="A real volume to cut patches of."),
+    patches_of: Path | None = typer.Option(
+        None,
+        help="A real volume to cut patches of; with --full the first under VOXAUDIT_REAL_DATA.",
+    ),
     seed: int = typer.Option(0, help="Of populations and failures."),
     out: Path | None = typer.Option(None, help="Also write the matrix as Markdown."),
     as_json: bool = JsonFlag,
@@ -41,8 +47,9 @@ def run(
 
     Exits 1 where a metric misses a failure that it declares.
     """
-    from audit.selfcheck import STRENGTHS, document, missed, selfcheck
+    from audit.selfcheck import ASKED_EXTRACTORS, STRENGTHS, document, missed, selfcheck
 
+    extractors = tuple(extractor) or (ASKED_EXTRACTORS if full else ASKED_EXTRACTORS[:1])
     rows = selfcheck(
         only=only,
         full=full,
@@ -51,11 +58,11 @@ def run(
         strengths=STRENGTHS if full else STRENGTHS[-1:],
         subjects=subjects,
         seed=seed,
-        patches_of=patches_of,
-        extractors=extractor or (["intensity", "ssl3d"] if full else ["intensity"]),
+        patches_of=patches_of or (_real_scan() if full else None),
+        extractors=extractors,
     )
     if out is not None:
-        out.write_text(document(rows, subjects=subjects), encoding="utf-8")
+        out.write_text(document(rows, subjects=subjects, extractors=extractors), encoding="utf-8")
     if as_json:
         print_json([row.as_dict() for row in rows])
     else:
@@ -65,3 +72,11 @@ def run(
         )
     if missed(rows):
         raise typer.Exit(1)
+
+
+def _real_scan() -> Path | None:
+    """A scan among the real data that the environment names, if any."""
+    from audit.selfcheck import scan_for_patches
+
+    folder = os.environ.get("VOXAUDIT_REAL_DATA")
+    return scan_for_patches(Path(folder)) if folder else None

@@ -49,4 +49,9 @@ def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Enco
     return standardized(motion_features, train, preprocessing, workshop, key=key)
 
 
-EXTRACTOR = Extractor(fit=fit, dim=0, source="own temporal harmonics; no weights")
+EXTRACTOR = Extractor(
+    fit=fit,
+    dim=0,
+    source="own temporal harmonics; no weights",
+    blind_to=("intensity_shift",),  # changes over time, on a log scale
+)

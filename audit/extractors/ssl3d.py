@@ -197,4 +197,5 @@ EXTRACTOR = Extractor(
     dim=128,
     source="NT-Xent (Chen et al. 2020, arXiv:2002.05709) as in Dar et al. 2024, arXiv:2402.01054",
     default=True,
+    blind_to=("noise", "blur", "intensity_shift"),  # its views of a patient differ in just these
 )

@@ -25,15 +25,17 @@ from audit.progress import track
 from audit.result import Finding, write_text
 from audit.scoring import build_comparison, measure
 from audit.selfcheck.document import document, table
-from audit.selfcheck.populations import PHANTOMS, Cohorts, patches, phantoms
+from audit.selfcheck.populations import PHANTOMS, Cohorts, patches, phantoms, scan_for_patches
 from audit.selfcheck.rows import Row, controlled, missed, row_of
 
-__all__ = ["Row", "controlled", "document", "missed", "selfcheck", "table"]
+__all__ = ["Row", "controlled", "document", "missed", "scan_for_patches", "selfcheck", "table"]
 
 STRENGTHS = (0.25, 0.5, 1.0)
 # Memorization and utility train networks on each spoiled cohort: the nightly laws check those.
 QUESTIONS = ("fidelity.*", "diversity.*", "adherence.*", "anatomy.*", "cardiac.*")
 SUBJECTS = 24
+# `motion` has no value without frames, and the last needs the extra ``networks``.
+ASKED_EXTRACTORS = ("intensity", "ssl3d", "motion", "efficientnet_lite0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,9 +50,10 @@ def phantoms(population: str, subjects: int, seed: int) -> Cohorts:
 
 
 def patches(path: Path, seed: int) -> Cohorts:
-    """Disjoint shares of the textured patches of one real volume, each patch as if a subject.
+    """Random shares of the textured patches of one real volume, each patch as if a subject.
 
-    They are of one patient: sensitivity is shown on real texture, nothing is claimed of a
+    Patches do not overlap, and chance alone decides their role, so a permutation test holds its
+    level. They are of one patient: sensitivity is shown on real texture, nothing is claimed of a
     population.
 
     Raises:
@@ -75,12 +76,23 @@ def patches(path: Path, seed: int) -> Cohorts:
     }
 
 
+def scan_for_patches(folder: Path) -> Path | None:
+    """The first file under ``folder/ct`` that is large enough for ``patches``; None without one."""
+    for file in sorted((folder / "ct").glob("*")):
+        try:
+            patches(file, 0)
+        except BadInput:
+            continue
+        return file
+    return None
+
+
 def _textured(array: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
     corners = [
         (z, y, x)
-        for z in range(0, array.shape[2] - PATCH + 1, PATCH // 2)
-        for y in range(0, array.shape[3] - PATCH + 1, PATCH // 2)
-        for x in range(0, array.shape[4] - PATCH + 1, PATCH // 2)
+        for z in range(0, array.shape[2] - PATCH + 1, PATCH)
+        for y in range(0, array.shape[3] - PATCH + 1, PATCH)
+        for x in range(0, array.shape[4] - PATCH + 1, PATCH)
     ]
     cut = [array[:, :, z : z + PATCH, y : y + PATCH, x : x + PATCH] for z, y, x in corners]
     return [c for c in cut if float(c.std()) > 0.25 * float(array.std())]

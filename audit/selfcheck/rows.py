@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from audit.extractor import EXTRACTORS
 from audit.metric import METRICS, Metric
 from audit.result import Finding
+from audit.statistics.inference import MEANINGFUL_SHIFT_SD
 from audit.statistics.two_sample import benjamini_hochberg
 
 LEVEL = 0.05
@@ -20,7 +22,7 @@ class Row:
         population: ``thorax``, ``heart`` or ``patches``.
         metric: Finding's name, with its variant.
         failure: What was planted.
-        declared: Whether the metric claims to detect it.
+        declared: Whether the metric claims to detect it, with this extractor.
         honest: Value where nothing is wrong.
         honest_alarm: Whether it called the honest cohort different.
         strengths: Planted, rising.
@@ -28,6 +30,8 @@ class Row:
         seen: At each.
         monotone: Whether it never improves by more than its interval as the failure grows.
         p_values: At each; None where the metric has no test.
+        too_few: Whether the audit itself says of this n that it is too small to say: at the last
+            strength, no shift of a standard deviation would be detected.
     """
 
     population: str
@@ -41,6 +45,7 @@ class Row:
     seen: tuple[bool, ...]
     monotone: bool
     p_values: tuple[float | None, ...] = ()
+    too_few: bool = False
 
     @property
     def smallest_seen(self) -> float | None:
@@ -80,7 +85,7 @@ def row_of(
         population=population,
         metric=honest.metric,
         failure=failure,
-        declared=failure in metric.detects,
+        declared=is_declared(metric, honest.variant, failure),
         honest=honest.value,
         honest_alarm=honest.p_value is not None and honest.p_value <= LEVEL,
         strengths=strengths,
@@ -88,7 +93,23 @@ def row_of(
         seen=tuple(a is not None and is_seen(a, honest, worse) for a in answers),
         monotone=is_monotone([a for a in answers if a is not None and a.value is not None], worse),
         p_values=tuple(a.p_value if a is not None else None for a in answers),
+        too_few=answers[-1] is not None and has_too_few(answers[-1]),
     )
+
+
+def is_declared(metric: Metric, variant: str, failure: str) -> bool:
+    """Whether a metric claims a failure in a variant: not where its extractor is blind to it."""
+    extractor = variant.partition("/")[0]
+    blind = EXTRACTORS.load(extractor).blind_to if extractor in EXTRACTORS.names() else ()
+    return failure in metric.detects and failure not in blind
+
+
+def has_too_few(answer: Finding) -> bool:
+    """Whether a finding states its power, and that is less than a shift of one SD."""
+    if "smallest_shift_sd" not in answer.reference:
+        return False
+    shift = answer.reference["smallest_shift_sd"]
+    return shift is None or shift > MEANINGFUL_SHIFT_SD
 
 
 def controlled(rows: Sequence[Row]) -> list[Row]:
@@ -138,15 +159,19 @@ def worse_of(metric: Metric, honest: Finding) -> Callable[[float], float]:
 
 
 def is_seen(answer: Finding, honest: Finding, worse: Callable[[float], float]) -> bool:
-    """Worse than honest, with p <= 0.05, or outside the honest interval where there is no test."""
+    """Worse than honest, with p <= 0.05, or outside the honest interval where there is no test.
+
+    A metric that calls the honest cohort different must do both.
+    """
     if answer.value is None or honest.value is None:
         return False
     if worse(answer.value) <= worse(honest.value):
         return False
-    if answer.p_value is not None:
-        return answer.p_value <= LEVEL
     ends = [e for e in (honest.low, honest.high) if e is not None]
-    return not ends or worse(answer.value) > max(worse(e) for e in ends)
+    left = not ends or worse(answer.value) > max(worse(e) for e in ends)
+    if answer.p_value is None:
+        return left
+    return answer.p_value <= LEVEL and (left or (honest.p_value or 1.0) > LEVEL)
 
 
 def is_monotone(answers: Sequence[Finding], worse: Callable[[float], float]) -> bool:

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.against_real import Rows
+from audit.against_real import Rows, permutations_for
 from audit.cohort import Case, Cohort, cohort_of
 from audit.comparison import Comparison
 from audit.metric import Measurement
 from audit.metrics.adherence import centroid_distance, dice, mask_excess, missing_rate
 from audit.metrics.anatomy import detection_rate
 from audit.metrics.anatomy.detection_rate import compare_rates
-from audit.metrics.cardiac import ejection_fraction
+from audit.metrics.cardiac import ejection_fraction, wall_thickening
 from audit.phantoms import heart_cohort, spoil, thorax_cohort, with_conditions
 from audit.preprocessing import fit_preprocessing
 from audit.volume import LabelMap, Volume
@@ -155,3 +155,18 @@ def test_the_shuffled_control_holds_its_size_and_sees_half_obedience(
     stream = np.random.default_rng(75)
     p = np.array([obeys_p_value(stream, obedient, workshop) for _ in range(n)])
     assert low <= np.mean(p <= 0.05) <= high
+
+
+def test_a_wall_that_thickens_less_is_found_far_below_what_999_draws_could_say(hearts):
+    """17 quantities are adjusted together: 17 / 1000 was the least p before."""
+    weak = wall_thickening.compute(spoiled(hearts, "weak_contraction", 1.0, seed=73), rng())
+    assert weak["mean"].p_value < 0.005
+    assert weak["mean"].estimate.value > weak["mean"].reference["real_vs_real_high"]
+    assert wall_thickening.compute(hearts, rng())["mean"].p_value > 0.05
+
+
+def test_draws_grow_with_the_tests_that_are_adjusted_together_and_stay_in_memory():
+    assert permutations_for(1, 32) == 999
+    assert 17 / (permutations_for(17, 32) + 1) == pytest.approx(0.001)
+    assert permutations_for(17, 2000) == 2**22 // 2000
+    assert permutations_for(17, 10**6) == 999
