@@ -1,11 +1,18 @@
 """``voxaudit convert``: to and from the official repositories' files."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from audit.cli import JsonFlag, print_json
 from audit.errors import BadInput
+
+FILES = tuple(
+    f"{part}_{kind}"
+    for part in ("stage1", "denoiser", "adapter")
+    for kind in ("config", "checkpoint")
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +43,7 @@ def convert(
     --stage1-config A.yaml --stage1-checkpoint A.pth --denoiser-config B.yaml
     --denoiser-checkpoint B.pth --out FOLDER.
     """
-    from generators.convert import export_official, import_official
+    from generators.convert import export_official
 
     if (folder is None) == (family is None):
         raise BadInput(
@@ -46,35 +53,42 @@ def convert(
     if folder is not None:
         written = [str(path) for path in export_official(folder, out)]
     else:
-        files: dict[str, str | Path | None] = {
-            "stage1_config": stage1_config,
-            "stage1_checkpoint": stage1_checkpoint,
-            "denoiser_config": denoiser_config,
-            "denoiser_checkpoint": denoiser_checkpoint,
-            "adapter_config": adapter_config,
-            "adapter_checkpoint": adapter_checkpoint,
-        }
-        missing = [k for k, v in files.items() if v is None and not k.startswith("adapter")]
-        if missing:
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
-            raise BadInput(f"an import without {options}", "all four files of both stages")
-        grid = _numbers(shape, 4, "--shape")
-        spacing = _numbers(spacing_mm, 3, "--spacing-mm")
-        import_official(
-            str(family),
-            files,
-            out,
-            shape=tuple(int(n) for n in grid) if grid else None,  # type: ignore[arg-type]
-            spacing_mm=spacing,  # type: ignore[arg-type]
-            frame_ms=frame_ms,
-            structures=tuple(name for name in structures.split(",") if name),
-            scale_factor=scale_factor,
-        )
+        given = [stage1_config, stage1_checkpoint, denoiser_config, denoiser_checkpoint]
+        files = dict(zip(FILES, [*given, adapter_config, adapter_checkpoint], strict=True))
+        grid = (_numbers(shape, 4, "--shape"), _numbers(spacing_mm, 3, "--spacing-mm"), frame_ms)
+        _import(str(family), files, out, grid, structures, scale_factor)
         written = [str(out)]
     if as_json:
         print_json({"written": written})
     else:
         print("\n".join(written))
+
+
+def _import(
+    family: str,
+    files: dict[str, Path | None],
+    out: Path,
+    grid: tuple[Any, Any, float | None],
+    structures: str,
+    scale_factor: float | None,
+) -> None:
+    from generators.convert import import_official
+
+    missing = [k for k, v in files.items() if v is None and not k.startswith("adapter")]
+    if missing:
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
+        raise BadInput(f"an import without {told}", "all four files of both stages")
+    shape, spacing_mm, frame_ms = grid
+    import_official(
+        family,
+        {**files},
+        out,
+        shape=tuple(int(n) for n in shape) if shape else None,  # type: ignore[arg-type]
+        spacing_mm=spacing_mm,
+        frame_ms=frame_ms,
+        structures=tuple(name for name in structures.split(",") if name),
+        scale_factor=scale_factor,
+    )
 
 
 def _numbers(text: str | None, count: int, option: str) -> tuple[float, ...] | None:

@@ -1,13 +1,10 @@
 """The loop that all stages share: batches, backward, clipping, averages, checkpoints, logs.
 
-The engine is Accelerate: it wraps networks for DDP under ``torchrun`` and is a thin layer over
-torch.distributed otherwise. A sharded stage is split by torch's own FSDP instead: Accelerate's
-takes no CPU and would want the checkpoints and averages that are here. Autocast and the fp16 scaler
-stay here, because a first stage steps two optimizers with one scaler.
+Autocast and the fp16 scaler are here and not in the engine, because a first stage steps two
+optimizers with one scaler.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ from generators.seeds import Draw, derive_seed, seeded_globally
 from generators.training.batches import Item, Items, Plan, loader
 from generators.training.course import Course
 from generators.training.ema import Ema
+from generators.training.engine import open_engine
 from generators.training.history import History
 from generators.training.rates import rate_factor
 from generators.training.state import load_stage_state, stage_state
@@ -88,7 +86,7 @@ def run_stage(course: Course, stage: Stage) -> None:
         RunBroken: A loss is NaN or infinite; names the last good checkpoint.
         BadInput: The folder holds a training with other settings, or the memory does not suffice.
     """
-    engine = _engine(cpu=course.cpu)
+    engine = open_engine(cpu=course.cpu)
     with seeded_globally(course.seed, stage.name):
         run = _Run(course, stage, engine)
         first = run.resume()
@@ -97,28 +95,6 @@ def run_stage(course: Course, stage: Stage) -> None:
             with memory_to_spare(f"training {stage.name}", LOWER_TRAINING):
                 run.train(range(first, total))
         run.finish()
-
-
-def _engine(*, cpu: bool) -> Any:
-    """An Accelerator; its process-wide state is renewed where an earlier one used the GPU.
-
-    Raises:
-        BadInput: The environment asks for sharded weights, which the recipe decides.
-    """
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    for sharded in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-        if os.environ.get(f"ACCELERATE_USE_{sharded}", "false").lower() == "true":
-            raise BadInput(
-                f"ACCELERATE_USE_{sharded} asks for weights sharded over processes",
-                "the recipe to say so",
-                "Start with torchrun and set sharded: true in the recipe's denoiser",
-            )
-    alone = not torch.distributed.is_initialized()
-    if cpu and alone and torch.cuda.is_available():
-        AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=cpu)
 
 
 class _Run:
