@@ -1,5 +1,6 @@
 """Progress with an ETA on stderr: a bar on a terminal, a line every 30 s elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -29,8 +30,15 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
             _show(label, done, count, now - start, terminal=terminal)
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks and writes for all that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def say(text: str) -> None:
-    """Print one line of progress on stderr."""
+    """Print one line of progress on stderr, where this is the first process."""
+    if not is_first_process():
+        return
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -38,9 +46,9 @@ def say(text: str) -> None:
 def _show(label: str, done: int, count: int, elapsed_s: float, *, terminal: bool) -> None:
     eta_s = elapsed_s / done * max(count - done, 0)
     text = f"  {label}  {done}/{count}  {elapsed_s:.0f} s  ETA {eta_s:.0f} s"
-    if terminal:
+    if terminal and is_first_process():
         end = "\n" if done >= count else ""
         sys.stderr.write(f"\r{text}\x1b[K{end}")
         sys.stderr.flush()
-    else:
+    elif not terminal:
         say(text)

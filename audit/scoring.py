@@ -18,7 +18,7 @@ from audit.measuring import measure
 from audit.metric import METRICS
 from audit.multiplicity import with_adjusted_p_values
 from audit.opening import CohortLike, build_comparison, open_cohort
-from audit.progress import say
+from audit.progress import is_first_process, say
 from audit.provenance import describe_cohort, package_versions, provenance_of
 from audit.result import AuditResult, Finding, write_result
 
@@ -58,7 +58,7 @@ def score(
         RunBroken: A metric failed; the others' findings are kept.
     """
     folder = Path(out) if out is not None else None
-    if folder is not None:
+    if folder is not None and is_first_process():
         run_folder.prepare(folder)
     ledger = settings["ledger"] = settings.get("ledger") or Ledger()
     with ledger.phase("audit.reading"):
@@ -87,7 +87,7 @@ def score(
 def _measure_all(
     names: Sequence[str], comparison: Comparison, result: AuditResult, folder: Path | None
 ) -> AuditResult:
-    inputs = _inputs_key(comparison)
+    inputs, kept = _inputs_key(comparison), _to_write(folder)
     findings: list[Finding] = []
     tables: list[pd.DataFrame] = []
     broken: list[str] = []
@@ -97,12 +97,12 @@ def _measure_all(
         findings.extend(measured)
         tables.extend([cases] if cases is not None else [])
         result = result.model_copy(update={"findings": tuple(findings)})
-        if folder is not None:
-            write_result(result, folder)
-    if folder is not None:
+        if kept is not None:
+            write_result(result, kept)
+    if kept is not None:
         with comparison.workshop.ledger.phase("audit.writing"):
-            run_folder.write_cases(folder, tables, comparison)
-            run_folder.write_exemplars(folder, comparison)
+            run_folder.write_cases(kept, tables, comparison)
+            run_folder.write_exemplars(kept, comparison)
     result = result.model_copy(
         update={
             "status": "failed" if broken else "ok",
@@ -110,8 +110,8 @@ def _measure_all(
             "ledger": comparison.ledger_records(),
         }
     )
-    if folder is not None:
-        write_result(result, folder)
+    if kept is not None:
+        write_result(result, kept)
     if broken:
         raise RunBroken(
             f"{len(broken)} metrics failed ({', '.join(broken)})",
@@ -136,12 +136,17 @@ def _measured_or_stored(
         raise
     except Exception as error:  # noqa: BLE001 - one metric's bug must not lose the others
         broken.append(name)
-        run_folder.write_failure(folder, name, traceback.format_exc())
+        run_folder.write_failure(_to_write(folder), name, traceback.format_exc())
         return [_failed(name, error)], None
     findings = [f.model_copy(update={"inputs_key": key}) for f in findings]
     if "ledger" not in metric.needs:
-        run_folder.write_part(folder, name, key, findings, cases)
+        run_folder.write_part(_to_write(folder), name, key, findings, cases)
     return findings, cases
+
+
+def _to_write(folder: Path | None) -> Path | None:
+    """The run folder; none for all but the first process of ``torchrun``, which share the work."""
+    return folder if is_first_process() else None
 
 
 def _failed(name: str, error: Exception) -> Finding:

@@ -1,13 +1,16 @@
 """The command ``voxaudit``: mounts the commands of the packages; ``run`` and ``demo`` span them."""
 
+import io
 import os
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from audit.cli import guarded, mount, print_table
+from audit.progress import is_first_process
 from voxaudit.calibrate import calibrate_command
 
 
@@ -94,4 +97,5 @@ def main() -> None:
             return 2
         return outcome if isinstance(outcome, int) else 0
 
-    sys.exit(guarded(command))
+    with nullcontext() if is_first_process() else redirect_stdout(io.StringIO()):
+        sys.exit(guarded(command))
