@@ -23,6 +23,7 @@ from audit.statistics.conformal import conformal_p_values
 from audit.statistics.two_sample import benjamini_hochberg
 
 FloatArray = npt.NDArray[np.floating]
+COPY_ENCODERS = ("ssl3d", "dar2024")
 ALPHA = 0.05
 FALSE_DISCOVERIES = 0.1
 LEAST_AUC = 0.95
@@ -70,8 +71,12 @@ class Matches:
 
 
 def extractor_of(comparison: Comparison) -> str:
-    """The extractor that memorization uses: option ``memorization_extractor``, else ssl3d."""
-    return str(comparison.options.get("memorization_extractor", "ssl3d"))
+    """The extractor that memorization uses.
+
+    Option ``memorization_extractor``; else the first copy encoder that was asked for, else ssl3d.
+    """
+    asked = [name for name in comparison.extractor_names if name in COPY_ENCODERS]
+    return str(comparison.options.get("memorization_extractor", [*asked, "ssl3d"][0]))
 
 
 def find_matches(comparison: Comparison) -> Matches:

@@ -19,8 +19,6 @@ from audit.preprocessing import Preprocessing
 from audit.result import write_bytes
 
 if TYPE_CHECKING:
-    import torch
-
     from audit.networks.ssl_training import Recipe
 
 VERSION = 3
@@ -123,6 +121,7 @@ def _ours(
     from safetensors.torch import load
 
     from audit.networks.ssl_training import CopyEncoder, recipe_params
+    from audit.networks.volume_encoder import volume_encoder
 
     network = CopyEncoder(preprocessing.channels, preprocessing.shape, recipe)
     try:
@@ -134,7 +133,8 @@ def _ours(
             "Train it on this cohort",
         ) from error
     sha256 = hashlib.sha256(weights).hexdigest()
-    return _encoder(network, device, sha256, {**params, "recipe": recipe_params(recipe)})
+    params = {**params, "recipe": recipe_params(recipe)}
+    return volume_encoder(network, f"ssl3d:{VERSION}", device, sha256, params)
 
 
 def _given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
@@ -143,53 +143,21 @@ def _given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Enco
     import torch
 
     from audit.networks.ssl_training import Recipe
+    from audit.networks.volume_encoder import Framewise, volume_encoder
 
     if not path.is_file():
         raise BadInput("the weights given for ssl3d do not exist", "a file", "Correct the path")
+    params = {"given": path.name}
     if path.suffix == ".safetensors":
-        params = {"given": path.name}
         return _ours(path.read_bytes(), preprocessing, workshop.device, Recipe(), params)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.suffix == ".pth":
         from audit.networks.dar_encoder import read_dar_encoder
 
-        network = _by_frame(read_dar_encoder(path))
+        network = Framewise(read_dar_encoder(path))
     else:
-        network = _by_frame(torch.jit.load(str(path), map_location=workshop.device))
-    return _encoder(network, workshop.device, sha256, {"given": path.name})
-
-
-def _by_frame(network: "torch.nn.Module") -> "torch.nn.Module":
-    """A network of 3D volumes (b, c, z, y, x), applied to each frame and averaged over time."""
-    import torch
-
-    class Framewise(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, volumes: torch.Tensor) -> torch.Tensor:
-            frames = [self.network(frame) for frame in volumes.unbind(dim=2)]
-            return torch.stack(frames).mean(dim=0)
-
-    return Framewise()
-
-
-def _encoder(
-    network: "torch.nn.Module", device: str, sha256: str, params: dict[str, Any]
-) -> Encoder:
-    import torch
-
-    network = network.to(device).eval()
-
-    def embed(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        with torch.inference_mode():
-            embedded = network(torch.from_numpy(batch).to(device))
-        return np.asarray(embedded.float().cpu().numpy())
-
-    return Encoder(
-        embed=embed, key=f"ssl3d:{VERSION}:{sha256}", params={"weights_sha256": sha256, **params}
-    )
+        network = Framewise(torch.jit.load(str(path), map_location=workshop.device))
+    return volume_encoder(network, f"ssl3d:{VERSION}", workshop.device, sha256, params)
 
 
 EXTRACTOR = Extractor(

@@ -1,7 +1,8 @@
 """The copy-detection encoder of Dar et al. 2024, so that their published checkpoints load.
 
 Numbers of their code are reproduced in tests/reference/memorization. The default encoder of an
-audit is ``audit.extractors.ssl3d``; this one is for repeating published figures.
+audit is ``audit.extractors.ssl3d``; this one is for repeating published figures, and
+``audit.extractors.dar2024`` trains it inside an audit.
 
 References:
     Dar et al. 2024, arXiv:2402.01054; Cardio-AI/memorization-ldm.
@@ -47,7 +48,7 @@ def load_encoder(
         raise BadInput(f"no encoder '{name}'", did_you_mean(name, CONFIGURATIONS))
     encoder = DarEncoder(CONFIGURATIONS[name], downsample)
     if checkpoint is not None:
-        _load(encoder, Path(checkpoint))
+        load_weights(encoder, Path(checkpoint))
     return encoder.eval()
 
 
@@ -137,7 +138,7 @@ def read_dar_encoder(checkpoint: Path) -> DarEncoder:
         key.split(".")[2] for key in _state(checkpoint) if key.startswith("encoder.conv_blocks")
     }
     encoder = DarEncoder(CONFIGURATIONS["dar2024"], [2 ** len(blocks)] * 3)
-    _load(encoder, checkpoint)
+    load_weights(encoder, checkpoint)
     return encoder.eval()
 
 
@@ -161,7 +162,12 @@ def _state(checkpoint: Path) -> dict[str, Any]:
     return {k.removeprefix("module."): v for k, v in state.items() if "sup_layer" not in k}
 
 
-def _load(encoder: DarEncoder, checkpoint: Path) -> None:
+def load_weights(encoder: DarEncoder, checkpoint: Path) -> None:
+    """Read a checkpoint into an encoder.
+
+    Raises:
+        BadInput: No such file, or one that does not fit.
+    """
     try:
         encoder.load_state_dict(_state(checkpoint))
     except RuntimeError as error:

@@ -203,7 +203,7 @@ def train_encoder(
     optimizer = torch.optim.Adam(encoder.parameters(), recipe.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss_of = NTXentLoss(recipe.temperature)
-    start = _resume(checkpoint, encoder, optimizer, schedule, device)
+    start = resume_progress(checkpoint, encoder, optimizer, schedule, device)
     for step in track(range(start, steps), "training the copy encoder"):
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rows, frames = _draw(groups, volumes.shape[2], recipe, rng)
@@ -217,7 +217,7 @@ def train_encoder(
         optimizer.step()
         schedule.step()
         if checkpoint is not None and (step + 1) % SAVE_EVERY == 0 and step + 1 < steps:
-            _save(checkpoint, step + 1, encoder, optimizer, schedule)
+            save_progress(checkpoint, step + 1, encoder, optimizer, schedule)
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return encoder.eval()
@@ -295,13 +295,14 @@ def _draw(
     return rows, (frames[0], frames[1])
 
 
-def _save(
+def save_progress(
     checkpoint: Path,
     step: int,
     encoder: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
+    """Write how far a training is and all that it goes on from."""
     import io
 
     buffer = io.BytesIO()
@@ -315,13 +316,14 @@ def _save(
     write_bytes(checkpoint, buffer.getvalue())
 
 
-def _resume(
+def resume_progress(
     checkpoint: Path | None,
     encoder: nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     device: str,
 ) -> int:
+    """Read what ``save_progress`` wrote into these objects; the step to go on with, 0 without."""
     if checkpoint is None or not checkpoint.is_file():
         return 0
     try:
