@@ -1,10 +1,13 @@
 """Radiomic features against the IBSI's digital phantom, and the distance built on them."""
 
+import re
+
 import numpy as np
 import pytest
 
 from audit.errors import NotComputable
 from audit.features.radiomics import COIF1, gray_levels, radiomic_features, wavelet_bands
+from audit.features.zones import neighborhood_features, zone_features
 from audit.metrics.fidelity.frechet_radiomics_distance import frechet_radiomics_distance
 from audit.statistics.frechet import frechet
 from audit.statistics.radiomics import (
@@ -40,18 +43,32 @@ IBSI = {
     "rlm_srhge": 8.67, "rlm_lrlge": 2.16, "rlm_lrhge": 15.6, "rlm_glnu_norm": 0.43,
     "rlm_rlnu_norm": 0.501, "rlm_r_perc": 0.68, "rlm_gl_var": 3.48, "rlm_rl_var": 0.598,
     "rlm_rl_entr": 2.62,
+    "szm_sze": 0.255, "szm_lze": 550, "szm_lgze": 0.253, "szm_hgze": 15.6, "szm_szlge": 0.0256,
+    "szm_szhge": 2.76, "szm_lzlge": 503, "szm_lzhge": 1490, "szm_glnu_norm": 0.28,
+    "szm_zsnu_norm": 0.2, "szm_z_perc": 0.0676, "szm_gl_var": 2.64, "szm_zs_var": 331,
+    "szm_zs_entr": 2.32, "ngt_coarseness": 0.0296, "ngt_contrast": 0.584, "ngt_busyness": 6.54,
+    "ngt_complexity": 13.5, "ngt_strength": 0.763,
+    "ngl_lde": 0.045, "ngl_hde": 109, "ngl_lgce": 0.693, "ngl_hgce": 7.66, "ngl_ldlge": 0.00963,
+    "ngl_ldhge": 0.736, "ngl_hdlge": 102, "ngl_hdhge": 235, "ngl_glnu_norm": 0.512,
+    "ngl_dcnu_norm": 0.0657, "ngl_gl_var": 3.05, "ngl_dc_var": 22.1, "ngl_dc_entr": 4.4,
+    "ngl_dc_energy": 0.0533,
 }  # fmt: skip
+
+
+def all_features(values: np.ndarray, levels: np.ndarray, count: int) -> dict[str, float]:
+    return (
+        intensity_statistics(values)
+        | histogram_features(levels)
+        | cooccurrence_features(cooccurrence_matrix(levels, count))
+        | run_length_features(run_length_matrix(levels, count), values.size)
+        | zone_features(levels)
+        | neighborhood_features(levels)
+    )
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, float]:
-    inside = PHANTOM[PHANTOM > 0]
-    return (
-        intensity_statistics(inside)
-        | histogram_features(PHANTOM)
-        | cooccurrence_features(cooccurrence_matrix(PHANTOM, 6))
-        | run_length_features(run_length_matrix(PHANTOM, 6), inside.size)
-    )
+    return all_features(PHANTOM[PHANTOM > 0], PHANTOM, 6)
 
 
 def test_every_feature_has_an_ibsi_value(found) -> None:
@@ -61,6 +78,38 @@ def test_every_feature_has_an_ibsi_value(found) -> None:
 @pytest.mark.parametrize("name", IBSI)
 def test_feature_equals_the_ibsi_value_of_the_digital_phantom(name: str, found) -> None:
     assert float(f"{found[name]:.3g}") == pytest.approx(IBSI[name], rel=1e-9)
+
+
+def test_every_feature_equals_mirp_on_a_volume() -> None:
+    """A peer in one run: ``pip install mirp==2.7.0`` (EUPL-1.2; needs itk, only to read files)."""
+    mirp = pytest.importorskip("mirp")
+    image = np.random.default_rng(0).normal(size=(24, 20, 16)).cumsum(axis=2).astype(np.float32)
+    row = mirp.extract_features(
+        image=image,
+        mask=np.ones(image.shape, dtype=np.int8),
+        base_discretisation_method="fixed_bin_number",
+        base_discretisation_n_bins=32,
+        base_feature_families=["statistics", "ih", "cm", "rlm", "szm", "ngtdm", "ngldm"],
+        glcm_spatial_method="3d_volume_merge",
+        glrlm_spatial_method="3d_volume_merge",
+    )[0].iloc[0]
+    theirs = {
+        name: [c for c in row.index if c == name or re.match(rf"{name}_(d1_|3d_|fbn_)", c)]
+        for name in IBSI
+    }
+    values = image.astype(np.float64)
+    ours = all_features(values, gray_levels(values, float(values.min()), float(values.max())), 32)
+    assert all(len(columns) == 1 for columns in theirs.values()), theirs
+    for name, (column,) in theirs.items():
+        assert ours[name] == pytest.approx(float(row[column]), rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.parametrize("levels", [np.ones((3, 4, 5), dtype=int), np.ones((1, 1, 1), dtype=int)])
+def test_one_gray_level_or_voxel_has_finite_zone_features(levels: np.ndarray) -> None:
+    flat = zone_features(levels) | neighborhood_features(levels)
+    assert np.isfinite(list(flat.values())).all()
+    assert flat["szm_z_perc"] == 1 / levels.size
+    assert flat["ngt_contrast"] == 0
 
 
 def test_runs_along_one_line_are_counted_once_per_direction() -> None:
@@ -96,7 +145,7 @@ def test_coiflet_is_orthonormal_and_its_low_bands_keep_the_mean() -> None:
 def test_2d_to_4d_and_channels_give_finite_features(shape: tuple[int, ...]) -> None:
     volume = np.random.default_rng(0).uniform(-1, 1, size=shape).astype(np.float32)
     features = radiomic_features(volume, spacing_mm=(2.0, 1.0, 1.0))
-    assert features.shape == (663 * shape[0],)
+    assert features.shape == (1092 * shape[0],)
     assert np.isfinite(features).all()
 
 

@@ -2,13 +2,14 @@
 
 Each volume is seen 13 ways: as it is, through a Laplacian of Gaussian at 2, 3, 4 and 5 mm, and as
 the eight bands of one undecimated coif1 wavelet step. Each gives IBSI intensity statistics, an
-entropy, co-occurrence and run-length features (``audit.statistics.radiomics``). The whole grid is
-the region: there is no mask, and no shape feature. Of a cine, four frames evenly spread are
-averaged: texture hardly changes over the beat.
+entropy, co-occurrence, run-length, zone-size, gray-tone-difference and dependence features
+(``audit.statistics.radiomics``, ``audit.features.zones``). The whole grid is the region: there is
+no mask, and no shape feature. Of a cine, four frames evenly spread are averaged: texture hardly
+changes over the beat.
 
-These are own features, not PyRadiomics': it has no build for Python 3.10 and later, and MIRP,
-which equals ours on the IBSI's digital phantom, needs itk (2 GB) and is under the EUPL. Zone-size,
-dependence and gray-tone families are left out. So a value is not comparable with ``frd-score``'s.
+These are own features, not PyRadiomics': it has no build for Python 3.10 and later. MIRP 2.7, which
+equals ours feature by feature (tests/test_radiomics.py, where it is installed), needs itk (2 GB)
+and is under the EUPL. A value is not comparable with ``frd-score``'s.
 """
 
 import itertools
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from audit.cache import key_of
 from audit.comparison import Comparison
 from audit.extractor import Encoder, embed_cohort
+from audit.features.zones import neighborhood_features, zone_features
 from audit.statistics.radiomics import (
     cooccurrence_features,
     cooccurrence_matrix,
@@ -31,7 +33,7 @@ from audit.statistics.radiomics import (
 from audit.volume import Spacing
 
 FloatArray = npt.NDArray[np.float64]
-VERSION = 1
+VERSION = 2
 GRAY_LEVELS = 32
 MOST_FRAMES = 4
 LOG_SIGMAS_MM = (2.0, 3.0, 4.0, 5.0)
@@ -120,5 +122,7 @@ def _image_features(image: FloatArray, levels: npt.NDArray[np.int64]) -> FloatAr
         | histogram_features(levels)
         | cooccurrence_features(cooccurrence_matrix(levels, GRAY_LEVELS))
         | run_length_features(run_length_matrix(levels, GRAY_LEVELS), levels.size)
+        | zone_features(levels)
+        | neighborhood_features(levels)
     )
     return np.array(list(found.values()))

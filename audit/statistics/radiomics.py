@@ -7,12 +7,18 @@ whose digital phantom the tests reproduce.
 """
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+RUN_NAMES = (
+    "rlm_sre", "rlm_lre", "rlm_lgre", "rlm_hgre", "rlm_srlge", "rlm_srhge", "rlm_lrlge",
+    "rlm_lrhge", "rlm_glnu_norm", "rlm_rlnu_norm", "rlm_gl_var", "rlm_rl_var", "rlm_rl_entr",
+)  # fmt: skip
 DIRECTIONS = tuple(d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0))
 
 
@@ -64,7 +70,7 @@ def cooccurrence_matrix(levels: npt.ArrayLike, count: int) -> FloatArray:
         levels: Gray levels (z, y, x) from 1 to ``count``; 0 is outside and has no neighbors.
         count: Number of gray levels.
     """
-    padded, offsets = _padded(levels)
+    padded, offsets = padded_levels(levels)
     first = padded * (count + 1)
     pairs = np.zeros((count + 1) ** 2, dtype=np.int64)
     for offset in offsets:
@@ -121,7 +127,7 @@ def run_length_matrix(levels: npt.ArrayLike, count: int) -> IntArray:
         levels: As in ``cooccurrence_matrix``.
         count: Number of gray levels.
     """
-    padded, offsets = _padded(levels)
+    padded, offsets = padded_levels(levels)
     longest = max(np.asarray(levels).shape)
     runs = np.zeros((count + 1) * (longest + 1), dtype=np.int64)
     for offset in offsets:
@@ -143,30 +149,39 @@ def run_length_features(runs: IntArray, voxels: int) -> dict[str, float]:
         runs: Counts.
         voxels: Voxels inside, once per direction in the run percentage.
     """
-    total = float(runs.sum())
-    level, length = np.arange(1, runs.shape[0] + 1.0), np.arange(1, runs.shape[1] + 1.0)
-    by_level, by_length = runs.sum(axis=1), runs.sum(axis=0)
-    p = runs / total
-    mean_level, mean_length = level @ by_level / total, length @ by_length / total
+    level, length = np.nonzero(runs)
+    counts = runs[level, length]
     return {
-        "rlm_sre": float((by_length / length**2).sum()) / total,
-        "rlm_lre": float(by_length @ length**2) / total,
-        "rlm_lgre": float((by_level / level**2).sum()) / total,
-        "rlm_hgre": float(by_level @ level**2) / total,
-        "rlm_srlge": float(level**-2 @ runs @ length**-2) / total,
-        "rlm_srhge": float(level**2 @ runs @ length**-2) / total,
-        "rlm_lrlge": float(level**-2 @ runs @ length**2) / total,
-        "rlm_lrhge": float(level**2 @ runs @ length**2) / total,
-        "rlm_glnu_norm": float((by_level / total) @ (by_level / total)),
-        "rlm_rlnu_norm": float((by_length / total) @ (by_length / total)),
-        "rlm_r_perc": total / (voxels * len(DIRECTIONS)),
-        "rlm_gl_var": float((level - mean_level) ** 2 @ by_level) / total,
-        "rlm_rl_var": float((length - mean_length) ** 2 @ by_length) / total,
-        "rlm_rl_entr": _entropy(p[p > 0]),
+        **emphases(level + 1, length + 1, counts, RUN_NAMES),
+        "rlm_r_perc": float(counts.sum()) / (voxels * len(DIRECTIONS)),
     }
 
 
-def _padded(levels: npt.ArrayLike) -> tuple[IntArray, tuple[int, ...]]:
+def emphases(
+    level: IntArray, extent: IntArray, counts: npt.NDArray[Any], names: Sequence[str]
+) -> dict[str, float]:
+    """The 13 features that runs, zones and dependences share, under their own names.
+
+    Args:
+        level: Gray level (k,) of each kind of run or zone, from 1.
+        extent: Its length, size or dependence (k,).
+        counts: How many of each kind (k,).
+        names: In the order short, long, low and high gray level, their four products,
+            non-uniformity of level and of extent (normalized), variance of both, entropy.
+    """
+    p = counts / counts.sum()
+    i, j = level.astype(np.float64) ** 2, extent.astype(np.float64) ** 2
+    values = [
+        p @ (1 / j), p @ j, p @ (1 / i), p @ i,
+        p @ (1 / (i * j)), p @ (i / j), p @ (j / i), p @ (i * j),
+        *(float(np.square(np.bincount(axis, weights=p)).sum()) for axis in (level, extent)),
+        *(p @ np.square(axis - p @ axis) for axis in (level, extent)),
+        _entropy(p),
+    ]  # fmt: skip
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def padded_levels(levels: npt.ArrayLike) -> tuple[IntArray, tuple[int, ...]]:
     """Flat levels with a rim of 0, and each direction as a step in them."""
     padded = np.pad(np.asarray(levels, dtype=np.int64), 1)
     steps = np.array(padded.strides) // padded.itemsize

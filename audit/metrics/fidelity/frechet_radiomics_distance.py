@@ -6,9 +6,9 @@ logarithm of the distance in the paper's equation is half of it. There are more 
 volumes, so the value is nearly all bias: read it against ``real_vs_real`` at the same n. It sees
 texture and contrast anywhere in the volume, and no anatomy.
 
-The features are own ones by IBSI definitions (intensity, GLCM, GLRLM; original, LoG, wavelet): see
-``audit.features.radiomics``. PyRadiomics has no build for this Python: values do not compare with
-published tables. Seconds a volume at full size, hence only on request.
+The features are own ones by IBSI definitions (intensity, GLCM, GLRLM, GLSZM, NGTDM, NGLDM;
+original, LoG, wavelet): see ``audit.features.radiomics``. PyRadiomics has no build for this Python:
+values do not compare with published tables. Seconds a volume at full size, hence only on request.
 """
 
 import numpy as np
@@ -20,6 +20,7 @@ from audit.masks.pairing import measured, pool_of_rows
 from audit.metric import Measurement, Metric
 from audit.statistics.frechet import frechet
 from audit.statistics.inference import infer, one_by_one
+from audit.statistics.intervals import students_of_log
 from audit.statistics.pool import FloatArray
 
 
@@ -57,6 +58,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
         rng=rng,
         permutations=99,
         splits=30,
+        interval=students_of_log,
         power=False,
     )
     return measured(
@@ -67,7 +69,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
         distance_squared=float(np.exp(found.estimate.value)),
         features=pool.dim,
         feature_package="own, IBSI definitions (not PyRadiomics)",
-        families="intensity statistics, GLCM, GLRLM",
+        families="intensity statistics, GLCM, GLRLM, GLSZM, NGTDM, NGLDM",
         filters="original, LoG, undecimated coif1",
         log_sigmas_mm=list(LOG_SIGMAS_MM),
         gray_levels=GRAY_LEVELS,
@@ -80,5 +82,6 @@ METRIC = Metric(
     detects=("noise", "blur", "intensity_shift"),
     needs=("holdout",),
     source="Konz et al. 2026, arXiv:2412.01496 (v1); features by IBSI, arXiv:1612.07003",
+    version=2,  # zones, gray-tone differences and dependences joined
     default=False,
 )
