@@ -114,7 +114,7 @@ def test_intensity_takes_2d_to_4d_and_channels(shape: tuple[int, ...], shop) -> 
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(EXTRACTORS.names()) - {*WEIGHTLESS, *PACKAGED, "ssl3d"})
+    "name", sorted(set(EXTRACTORS.names()) - {*WEIGHTLESS, *PACKAGED, "ssl3d", "dar2024"})
 )
 def test_absent_weights_say_what_is_missing(name: str, cine, shop) -> None:
     with pytest.raises(NotComputable, match="nothing is downloaded"):
