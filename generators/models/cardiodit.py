@@ -16,7 +16,7 @@ from generators.models.voldit import fit_dit, latent_grid, refuse_other_grid
 from generators.networks.dit import DiT
 from generators.networks.dit_config import DiTConfig
 from generators.networks.slices import SliceStage
-from generators.networks.vqgan import VQGAN, VQGANConfig
+from generators.networks.vqgan import VQGAN, VQGANConfig, refuse_other_channels
 from generators.schedules import ScheduleConfig, build_schedule
 
 
@@ -58,6 +58,7 @@ def fitted(config: CardioDiTConfig, shape: Shape, masks: int, classes: int) -> C
             "none: it has no adapter",
             "Use voldit, medlord or ldm for conditions",
         )
+    refuse_other_channels(config.stage1, config.denoiser.in_channels)
     t, z, y, x = shape
     height, width, time = latent_grid((x, y, t), config.stage1.factor)
     latent = (z, height, width, time)

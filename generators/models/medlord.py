@@ -11,7 +11,7 @@ from generators.grid import Shape
 from generators.latent import LatentModel
 from generators.latent_generator import LatentGenerator
 from generators.networks.unet import ControlNet, ControlNetConfig, UNet, UNetConfig
-from generators.networks.vqgan import VQGAN, VQGANConfig
+from generators.networks.vqgan import VQGAN, VQGANConfig, refuse_other_channels
 from generators.schedules import ScheduleConfig, build_schedule
 
 
@@ -61,6 +61,7 @@ def fitted(config: MedLoRDConfig, shape: Shape, masks: int, classes: int) -> Med
     """
     if shape[0] != 1:
         raise BadInput(f"{shape[0]} frames for medlord", "1", "Use cardiodit for cine volumes")
+    refuse_other_channels(config.stage1, config.denoiser.in_channels)
     denoiser, adapter = config.denoiser, config.adapter
     if classes:
         denoiser = denoiser.model_copy(update={"num_class_embeds": classes})

@@ -15,7 +15,7 @@ from generators.latent_generator import LatentGenerator
 from generators.networks.dit import DiT
 from generators.networks.dit_config import DiTConfig
 from generators.networks.tgca import TGCA, TGCAConfig
-from generators.networks.vqgan import VQGAN, VQGANConfig
+from generators.networks.vqgan import VQGAN, VQGANConfig, refuse_other_channels
 from generators.schedules import ScheduleConfig, build_schedule
 
 
@@ -66,6 +66,7 @@ def fitted(config: VolDiTConfig, shape: Shape, masks: int, classes: int) -> VolD
     frames, *zyx = shape
     if frames != 1:
         raise BadInput(f"{frames} frames for voldit", "1", "Use cardiodit for cine volumes")
+    refuse_other_channels(config.stage1, config.denoiser.in_channels)
     latent = latent_grid(zyx[::-1], config.stage1.factor)
     refuse_other_grid(config.denoiser, latent)
     adapter = config.adapter

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from audit.errors import BadInput
 from audit.result import Record
 from generators.networks.fixed import Fixed
 from generators.networks.levels import refuse_other_levels
@@ -246,6 +247,20 @@ class VQGAN(nn.Module):
             return checkpoint(self.decoder, quantized, use_reentrant=False), loss
         quantized, loss = self.codebook(self.encoder(image))
         return self.decoder(quantized), loss
+
+
+def refuse_other_channels(stage1: VQGANConfig, in_channels: int) -> None:
+    """Stop before the first stage is trained where the denoiser could not take its latents.
+
+    Raises:
+        BadInput: The denoiser takes another number of channels.
+    """
+    if in_channels != stage1.embedding_dim:
+        raise BadInput(
+            f"a denoiser of {in_channels} in_channels",
+            f"{stage1.embedding_dim}, the first stage's embedding_dim",
+            "Give both the same number",
+        )
 
 
 def _dtype(network: nn.Module) -> torch.dtype:

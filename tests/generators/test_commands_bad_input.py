@@ -155,6 +155,10 @@ def test_a_recipe_with_an_unknown_key_or_another_latent_size(refused, cohort, tm
     file = tmp_path / "train.yaml"
     file.write_text(yaml.safe_dump(tree | {"denoisr": {}}))
     assert "did you mean 'denoiser'" in refused("train", "-c", file)
+    tree["model"]["denoiser"]["in_channels"] = 8
+    file.write_text(yaml.safe_dump(tree))
+    assert "8 in_channels; expected 4, the first stage's" in refused("train", "-c", file)
+    tree["model"]["denoiser"]["in_channels"] = 4
     tree["model"]["denoiser"]["input_size"] = [8, 8, 4]
     file.write_text(yaml.safe_dump(tree))
     assert re.search("give latents of.*input_size", refused("train", "-c", file))
