@@ -208,26 +208,65 @@ def test_medicalnet_loads_its_own_checkpoint_layout(wrapped: bool, cine, shop, t
     assert np.isfinite(encoder.embed(np.stack(inside))).all()
 
 
-@pytest.mark.parametrize("numbered", [False, True])
-def test_radimagenet_remaps_numbered_stages(numbered: bool, cine, shop, tmp_path) -> None:
-    from torchvision.models import resnet50
+def published(layout: str) -> dict[str, torch.Tensor]:
+    """Random weights under the names of a published file; the real ones are not at hand."""
+    from torchvision import models
 
-    from audit.networks.from_torchvision import RESNET_POSITIONS
+    from audit.networks.from_torchvision import as_in_keras
 
     with torch.random.fork_rng():
-        state = resnet50(weights=None).state_dict()
-    if numbered:
-        back = {v: k for k, v in RESNET_POSITIONS.items()}
-        state = {
-            f"backbone.{back[k.partition('.')[0]]}.{k.partition('.')[2]}": v
-            for k, v in state.items()
-            if not k.startswith("fc")
-        }
+        if "inception" in layout:
+            network = models.inception_v3(
+                weights=None, aux_logits=layout == "torchvision inception", init_weights=False
+            )
+        else:
+            network = models.resnet50(weights=None)
+    if layout.startswith("RadImageNet "):  # github.com/BMEII-AI/RadImageNet: ResNet50.pt, ...
+        sequence = torch.nn.Sequential(*list(network.children())[:-1])
+        return {f"backbone.{k}": v for k, v in sequence.state_dict().items()}
+    if layout == "keras":  # Warvito/radimagenet-models: RadImageNet-ResNet50_notop.pth
+        as_in_keras(network)
+        state = network.state_dict()
+        assert sum(k.endswith("bias") for k in state) == 2 * 53 + 1
+        return {k: v for k, v in state.items() if not k.startswith("fc")}
+    prefix = "_orig_mod." if layout == "compiled" else ""
+    return {f"{prefix}{k}": v for k, v in network.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("radimagenet_resnet50", "RadImageNet resnet"),
+        ("radimagenet_resnet50", "keras"),
+        ("radimagenet_resnet50", "compiled"),
+        ("radimagenet_inception_v3", "RadImageNet inception"),
+        ("imagenet_resnet50", "torchvision resnet"),
+        ("imagenet_inception_v3", "torchvision inception"),
+    ],
+)
+def test_published_layouts_of_weights_are_read(name: str, layout: str, cine, shop, tmp_path):
     file = tmp_path / "weights.pth"
-    torch.save(state, file)
-    able = replace(shop, weights={"radimagenet_resnet50": file})
-    encoder = EXTRACTORS.load("radimagenet_resnet50").fit(cine, fit_preprocessing(cine), able)
-    assert encoder.params["normalization"] == "radimagenet"
+    torch.save(published(layout), file)
+    able = replace(shop, weights={name: file})
+    encoder = EXTRACTORS.load(name).fit(cine, fit_preprocessing(cine), able)
+    assert encoder.params["normalization"] == name.partition("_")[0]
+
+
+def test_a_resnet_of_keras_strides_first_and_adds_its_biases() -> None:
+    from torchvision.models import resnet50
+
+    from audit.networks.from_torchvision import as_in_keras
+
+    with torch.random.fork_rng():
+        network = resnet50(weights=None).eval()
+    as_in_keras(network)
+    block = network.layer2[0]
+    assert block.conv1(torch.zeros(1, 256, 8, 8)).shape[2:] == (4, 4)
+    assert block.conv2(torch.zeros(1, 128, 4, 4)).shape[2:] == (4, 4)
+    assert all(n.conv1.stride == n.conv2.stride == (1, 1) for n in network.layer2[1:])
+    assert {m.eps for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {1.001e-5}
+    torch.nn.init.constant_(network.conv1.bias, 7.0)
+    assert (network.conv1(torch.zeros(1, 3, 16, 16)) == 7).all()
 
 
 def test_foreign_weights_and_pickled_code_are_refused(cine, shop, tmp_path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Images = npt.NDArray[np.float32]
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SLICES_PER_PLANE = 16
-PREFIXES = ("module.", "state_dict.", "model.", "backbone.", "net.")
+PREFIXES = ("module.", "state_dict.", "model.", "_orig_mod.", "backbone.", "net.")
 
 
 def local_weights(workshop: Workshop, extractor: str, *, what: str) -> Path:

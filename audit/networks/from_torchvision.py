@@ -1,6 +1,6 @@
 """torchvision's classifiers without their heads, as 2.5D encoders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from audit.errors import BadInput
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 SIDES = {"resnet50": 224, "inception_v3": 299}
-# Checkpoints saved from nn.Sequential(*resnet.children()) name stages by position.
-RESNET_POSITIONS = {
-    "0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4",
-}  # fmt: skip
 HEADS = ("fc", "AuxLogits", "classifier")
+KERAS_EPSILON = 1.001e-5
 
 
 class SliceNetwork(NamedTuple):
@@ -79,7 +76,11 @@ def slice_network(
             weights=None, aux_logits=False, init_weights=False, transform_input=False
         )
     network.fc = torch.nn.Identity()
-    fill(network, by_name(load_state(path)), name=architecture, ignored=HEADS)
+    state = by_name(load_state(path), [name for name, _ in network.named_children()])
+    in_keras = architecture == "resnet50" and "conv1.bias" in state
+    if in_keras:
+        as_in_keras(network)
+    fill(network, state, name=architecture, ignored=HEADS)
     network.to(workshop.device)
     side = SIDES[architecture]
 
@@ -91,12 +92,24 @@ def slice_network(
     return SliceNetwork(
         forward,
         file_hash(path),
-        {"network": architecture, "normalization": normalization, "side": side},
+        {
+            "network": f"{architecture}, as in Keras" if in_keras else architecture,
+            "normalization": normalization,
+            "side": side,
+        },
     )
 
 
-def by_name(state: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
-    """Stages by name where a checkpoint numbers them; as they are otherwise."""
+def by_name(state: dict[str, "torch.Tensor"], children: Sequence[str]) -> dict[str, "torch.Tensor"]:
+    """Stages by name where a checkpoint numbers them; as they are otherwise.
+
+    Checkpoints saved from ``nn.Sequential(*network.children())``, as RadImageNet's own, name stages
+    by position.
+
+    Args:
+        state: Tensors by name.
+        children: Names of the network's children in order.
+    """
     if not state:
         raise BadInput("a checkpoint without tensors", "weights")
     if not all(k.partition(".")[0].isdigit() for k in state):
@@ -104,9 +117,27 @@ def by_name(state: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
     renamed = {}
     for key, value in state.items():
         position, _, rest = key.partition(".")
-        if position in RESNET_POSITIONS:
-            renamed[f"{RESNET_POSITIONS[position]}.{rest}"] = value
+        if int(position) < len(children):
+            renamed[f"{children[int(position)]}.{rest}"] = value
     return renamed
+
+
+def as_in_keras(network: "torch.nn.Module") -> None:
+    """Make a ResNet-50 the one of Keras: convolutions with bias, stride in a block's first, own ε.
+
+    RadImageNet was trained so, and ``RadImageNet-ResNet50_notop.pth`` of
+    ``Warvito/radimagenet-models``, with which MAISI's script works, keeps it.
+    """
+    import torch
+    from torchvision.models.resnet import Bottleneck
+
+    for module in list(network.modules()):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = KERAS_EPSILON
+        elif isinstance(module, torch.nn.Conv2d) and module.bias is None:
+            module.bias = torch.nn.Parameter(torch.zeros(module.out_channels))
+        if isinstance(module, Bottleneck):
+            module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride
 
 
 def _radimagenet_input(slices: "torch.Tensor", *, side: int) -> "torch.Tensor":
