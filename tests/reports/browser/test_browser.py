@@ -28,6 +28,21 @@ def test_it_loads_offline_without_error_or_request(page, report):
     assert [u for u in page.requests if not u.startswith(("data:", "blob:", "file:"))] == []
 
 
+def test_the_driver_hears_errors_and_requests(page, tmp_path):
+    """An engine that reports nothing would pass every other test."""
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        "<!doctype html><img src='http://pictures.invalid/x.png'><script>console.error('said');"
+        "setTimeout(() => console.error('later'), 2000); null.thrown;</script>"
+    )
+    page.open(bad)
+    page.wait("performance.now() > 2500")
+    heard = str(page.problems)
+    for word in ("said", "later", "null"):
+        assert word in heard
+    assert any("pictures.invalid" in asked for asked in page.requests)
+
+
 def test_one_scrubber_moves_the_real_and_the_synthetic_cine(page, report):
     page.open(report)
     roles = page.eval("[...document.querySelectorAll('#cines .view p')].map(p => p.textContent)")
@@ -87,7 +102,9 @@ def test_it_reads_without_scripts(page, report):
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_sticks_out_at_desktop_and_phone_width(page, report, tmp_path, width, height, dark):
-    page.open(report, width=width, height=height, dark=dark)
-    assert page.eval("document.documentElement.scrollWidth") <= width
-    page.screenshot(tmp_path / "page.png", full=False)
+    page.open(report, width=max(width, page.narrowest), height=height, dark=dark)
+    assert page.eval("window.innerWidth") == max(width, page.narrowest)
+    assert page.eval("document.documentElement.scrollWidth") <= max(width, page.narrowest)
+    assert page.eval("matchMedia('(prefers-color-scheme: dark)').matches") is dark
+    page.screenshot(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 10_000
