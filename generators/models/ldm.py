@@ -174,9 +174,12 @@ def fitted(config: LdmConfig, shape: Shape, masks: int, classes: int) -> LdmConf
 
 
 def multiple(config: LdmConfig) -> Shape:
-    """Grid sizes that autoencoder and U-Net halve without a remainder."""
+    """Grid sizes that autoencoder and U-Net halve without a remainder.
+
+    With ``spatial_dims: 2`` a single slice stays one; else it is padded to a volume.
+    """
     factor = config.stage1.factor * 2 ** (len(config.unet.channels) - 1)
-    return 1, factor, factor, factor
+    return 1, factor if config.spatial_dims == 3 else 1, factor, factor
 
 
 def to_model(tensor: torch.Tensor) -> torch.Tensor:
