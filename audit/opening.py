@@ -1,6 +1,7 @@
 """From what a user names to a Comparison: cohorts opened and checked, extractors chosen."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from audit.extractor import EXTRACTORS, Workshop
 from audit.ledger import Ledger
 from audit.ledger_lines import SAMPLES
 from audit.networks.autoencoder_views import autoencoder_of
-from audit.preprocessing import fit_preprocessing
+from audit.preprocessing import Preprocessing, fit_preprocessing
 
 CohortLike = Cohort | str | Path
 
@@ -66,27 +67,31 @@ def build_comparison(
     for extractor in names:
         EXTRACTORS.match((extractor,))
     preprocessing = fit_preprocessing(cohorts["train"])
-    autoencode, autoencoder_key = None, ""
+    workshop = Workshop(
+        cache=cache or default_cache(),
+        seed=seed,
+        device=device or _device(),
+        ledger=ledger or Ledger(),
+        weights=dict(weights or {}),
+    )
     if (options or {}).get("autoencoder_views") is True:
-        autoencode, autoencoder_key = autoencoder_of(generator, preprocessing)
+        workshop = _with_autoencoder(workshop, generator, preprocessing)
     return Comparison(
         **cohorts,
         preprocessing=preprocessing,
-        workshop=Workshop(
-            cache=cache or default_cache(),
-            seed=seed,
-            device=device or _device(),
-            ledger=ledger or Ledger(),
-            weights=dict(weights or {}),
-            autoencode=autoencode,
-            autoencoder_key=autoencoder_key,
-        ),
+        workshop=workshop,
         extractor_names=names,
         generator=generator,
         options=dict(options or {}),
         folder=folder,
         sampled_in=_with_ledger(sampled_in or synthetic),
     )
+
+
+def _with_autoencoder(workshop: Workshop, generator: Any, preprocessing: Preprocessing) -> Workshop:
+    """The workshop with the generator's own decode(encode(...)), where it has one."""
+    autoencode, key = autoencoder_of(generator, preprocessing)
+    return replace(workshop, autoencode=autoencode, autoencoder_key=key)
 
 
 def _open_all(

@@ -98,7 +98,10 @@ def join_cases(tables: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
     import pandas as pd
 
     stacked = pd.concat([t.set_index(["role", "id"]) for t in tables])
-    return stacked.groupby(level=[0, 1], sort=False).first().reset_index()
+    joined = stacked.groupby(level=[0, 1], sort=False).first()
+    # The copy is one block a type: with hundreds of columns that are not floats, pandas warns of a
+    # fragmented frame where the index comes back as columns.
+    return joined.copy().reset_index()
 
 
 def write_cases(folder: Path, tables: Sequence["pd.DataFrame"], comparison: Comparison) -> None:

@@ -54,17 +54,8 @@ def adherence_findings(
         raise NotComputable(
             "spacing is unknown", "a voxel size in mm", "Give spacing_mm in the manifest"
         )
-    outcomes: dict[str, Outcome] = {
-        name: NotComputable(f"no label map of a synthetic case names {name}", "it, where asked for")
-        for name in table.unnamed
-    }
-    trusted = []
-    for name in table.structures:
-        try:
-            comparison.labels().require(name)
-            trusted.append(name)
-        except NotComputable as reason:
-            outcomes[name] = reason
+    trusted, undefined = _trusted(table, comparison)
+    outcomes: dict[str, Outcome] = {**undefined}
     if not trusted:
         return {ALL: next(iter(outcomes.values())), **outcomes}
     about = {
@@ -84,6 +75,24 @@ def adherence_findings(
     about["statistic"] = "mean"
     outcomes[ALL] = _finding(table, pooled, ALL, rng, better, overall, about, column)
     return {ALL: outcomes.pop(ALL), **outcomes}
+
+
+def _trusted(
+    table: Adherence, comparison: Comparison
+) -> tuple[list[str], dict[str, NotComputable]]:
+    """Structures that can be measured, and the reason why each of the others cannot."""
+    undefined = {
+        name: NotComputable(f"no label map of a synthetic case names {name}", "it, where asked for")
+        for name in table.unnamed
+    }
+    trusted = []
+    for name in table.structures:
+        try:
+            comparison.labels().require(name)
+            trusted.append(name)
+        except NotComputable as reason:
+            undefined[name] = reason
+    return trusted, undefined
 
 
 def _caution(table: Adherence, comparison: Comparison) -> dict[str, str]:
