@@ -61,11 +61,9 @@ def build_comparison(
     Raises:
         BadInput: A cohort cannot be read, is empty, or shares subjects with another.
     """
-    how: dict[str, Any] = {"skip_unusable": skip_unusable, "labels": labels}
+    how = {"skip_unusable": skip_unusable, "labels": labels}
     cohorts = _open_all(train, holdout, synthetic, conditions, how)
-    names = tuple(extractors) if extractors else default_extractors()
-    for extractor in names:
-        EXTRACTORS.match((extractor,))
+    names = _chosen(extractors)
     preprocessing = fit_preprocessing(cohorts["train"])
     workshop = Workshop(
         cache=cache or default_cache(),
@@ -86,6 +84,14 @@ def build_comparison(
         folder=folder,
         sampled_in=_with_ledger(sampled_in or synthetic),
     )
+
+
+def _chosen(extractors: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the extractors to use; refused where one does not exist."""
+    names = tuple(extractors) if extractors else default_extractors()
+    for name in names:
+        EXTRACTORS.match((name,))
+    return names
 
 
 def _with_autoencoder(workshop: Workshop, generator: Any, preprocessing: Preprocessing) -> Workshop:
