@@ -15,12 +15,16 @@ from audit.statistics.inference import (
 )
 from audit.statistics.intervals import (
     METHODS,
-    NULL_TAIL,
+    NULL_TAIL_ABOVE,
+    NULL_TAIL_BELOW,
     StandardError,
-    effective_clopper_pearson,
+    clopper_pearson_jackknifed,
+    clopper_pearson_of_members,
     effective_garwood,
     score_interval,
     students,
+    students_above_null,
+    students_of_log,
     students_on_log,
 )
 from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets
@@ -52,23 +56,35 @@ def kernel_statistic(pool, a, b):
     return mmd2_of_sets(pool, gaussian_kernel, a, b)
 
 
-def scatter(error: float, **more: float) -> StandardError:
+def scatter(error: float, **more) -> StandardError:
     return StandardError(error=error, freedom=19, method="given", **more)
 
 
-def test_rate_interval_is_open_where_every_case_agrees() -> None:
-    low, high = effective_clopper_pearson(1.0, scatter(0.0), 20)
+@pytest.mark.parametrize("interval", [clopper_pearson_of_members, clopper_pearson_jackknifed])
+def test_rate_interval_is_open_where_every_case_agrees(interval) -> None:
+    low, high = interval(1.0, scatter(0.0), 20)
     assert high == 1.0
     assert low == pytest.approx(0.8316, abs=1e-3)
-    assert effective_clopper_pearson(0.0, scatter(0.0), 20)[0] == 0.0
+    assert interval(0.0, scatter(0.0), 20)[0] == 0.0
+
+
+def test_half_the_jackknife_variance_is_counted_for_members_of_balls() -> None:
+    """An effective n of 20 (Clopper-Pearson 0.272 to 0.728) where the jackknife alone says 10."""
+    error = np.sqrt(0.25 / 10)
+    assert clopper_pearson_of_members(0.5, scatter(error), 40) == pytest.approx(
+        (0.2720, 0.7280), abs=1e-4
+    )
+    assert clopper_pearson_jackknifed(0.5, scatter(error), 40) == pytest.approx(
+        (0.1871, 0.8129), abs=1e-4
+    )
 
 
 def test_count_interval_is_open_where_nothing_was_counted() -> None:
-    """Garwood's exact upper end of 0 events is 3.689; 10 events have [4.795, 18.39]."""
+    """Garwood's exact upper end of 0 events is 3.689; mid-P of 10 lies in [4.795, 18.39]."""
     assert effective_garwood(0.0, scatter(0.0), 20) == (0.0, pytest.approx(3.6889 / 20, rel=1e-4))
     # A Poisson count of 10 in an exposure of 10 has variance 1 / 10.
     low, high = effective_garwood(1.0, scatter(np.sqrt(0.1)), 20)
-    assert (low, high) == (pytest.approx(0.4795, rel=1e-3), pytest.approx(1.839, rel=1e-3))
+    assert (low, high) == (pytest.approx(0.5142, rel=1e-3), pytest.approx(1.774, rel=1e-3))
 
 
 def test_log_interval_is_a_factor_either_way() -> None:
@@ -77,13 +93,44 @@ def test_log_interval_is_a_factor_either_way() -> None:
     assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * 0.25))
 
 
+def test_interval_of_a_logarithm_is_the_logarithm_of_the_interval() -> None:
+    null = np.array([1.5, 1.9, 2.2, 2.6])
+    plain = students_on_log(2.0, scatter(0.9, null=null), 20)
+    logged = students_of_log(np.log(2.0), scatter(0.45, null=np.log(null)), 20)
+    assert logged == pytest.approx(np.log(plain))
+
+
+def test_permutations_take_from_the_lower_end_what_the_jackknife_counts_twice() -> None:
+    """All of it where the distance is the null's, a sixteenth where it is twice that."""
+    null = np.exp([-0.2, -0.1, 0.0, 0.1, 0.2])
+    null /= null.mean()
+    permuted = np.log(null).var(ddof=1)
+
+    def variances(value: float, error: float) -> list[float]:
+        ends = students_on_log(value, scatter(error, null=null), 20)
+        return [float(np.log(end / value) / t.ppf(0.975, 19)) ** 2 for end in ends]
+
+    assert variances(1.0, 0.5) == pytest.approx([0.25 - permuted, 0.25])
+    assert variances(2.0, 1.0) == pytest.approx([0.25 - permuted / 16, 0.25])
+    # Never below the permutations' own scatter, and a smaller jackknife is left as it is.
+    assert variances(1.0, np.sqrt(1.5 * permuted)) == pytest.approx([permuted, 1.5 * permuted])
+    assert variances(1.0, 0.05) == pytest.approx([0.05**2, 0.05**2])
+
+
+def test_extrapolation_scatters_at_least_as_its_permutations_do() -> None:
+    q, null = t.ppf(0.975, 19), np.array([-1.0, 0.0, 1.0])
+    assert students_above_null(3.0, scatter(0.2, null=null), 20)[1] == pytest.approx(3 + q)
+    assert students_above_null(3.0, scatter(2.0, null=null), 20)[1] == pytest.approx(3 + 2 * q)
+
+
 @pytest.mark.parametrize("value", [-0.5, 0.0, 0.3, 9.0])
 def test_score_interval_ends_where_the_value_is_t_standard_deviations_away(value: float) -> None:
     given = scatter(1.0, null_error=0.4, slope=0.5)
     low, high = score_interval(value, given, 20)
     q = t.ppf(0.975, 19)
-    assert high - value == pytest.approx(q * np.sqrt(0.16 + 0.5 * high))
-    skew = NULL_TAIL if low > 0 else 1.0
+    lean = NULL_TAIL_BELOW
+    assert high - value == pytest.approx(q * np.sqrt((0.4 * lean) ** 2 + 0.5 * high))
+    skew = NULL_TAIL_ABOVE if low > 0 else 1.0
     assert value - low == pytest.approx(q * np.sqrt((0.4 * skew) ** 2 + 0.5 * max(low, 0.0)))
 
 
@@ -96,16 +143,14 @@ def test_score_interval_of_a_value_far_below_zero_stays_finite_and_ordered() -> 
 def test_no_scatter_gives_no_interval_rather_than_one_of_no_width(interval) -> None:
     rows = np.ones((10, 2))
     pool = pool_of(train=rows, holdout=rows, synthetic=rows + 1)
-    found = estimated(
-        one_by_one(lambda p, a, b: frechet_in_pool(p, a, b).value), pool, interval=interval
-    )
+    found = estimated(FRECHET, pool, interval=interval, null=np.full(5, 2.0))
     assert found.value == pytest.approx(2.0)
     assert found.low is found.high is None
     assert "every subsample gives the same value" in found.method
 
 
 def test_every_interval_has_a_name() -> None:
-    assert len(set(METHODS.values())) == len(METHODS) == 5
+    assert len(set(METHODS.values())) == len(METHODS) == 8
 
 
 @pytest.mark.parametrize("statistic", [FRECHET, kernel_statistic])

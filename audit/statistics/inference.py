@@ -5,8 +5,8 @@ duplicate pairs with itself and biases distances and nearest neighbors upward.
 
 - Interval: by the method for the kind of number (``audit.statistics.intervals``), with the scatter
   from a delete-a-block jackknife over pairs of subjects (one of each side), or a closed-form
-  standard error where the statistic has one. It is for the expectation *at this n*, whose bias the
-  floor shows.
+  standard error where the statistic has one, and from the permutations, which count once what the
+  jackknife counts twice. It is for the expectation *at this n*, whose bias the floor shows.
 - Floor: the statistic between two disjoint real cohorts of the same n, over random splits of
   train and hold-out.
 - p-value: hold-out and synthetic labels permuted.
@@ -15,7 +15,7 @@ duplicate pairs with itself and biases distances and nearest neighbors upward.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -99,8 +99,10 @@ def infer(
     if len(real) != n:
         raise ValueError(f"unequal n: {len(real)} and {n}")
     refuse_few_subjects(n)
-    estimate = estimated(statistic, pool, interval=interval, standard_error=standard_error)
-    null = _permuted(statistic, pool, permutations, rng)
+    null = permuted(statistic, pool, permutations, rng)
+    estimate = estimated(
+        statistic, pool, interval=interval, null=null, standard_error=standard_error
+    )
     floor = _floor(statistic, pool, n, splits, rng)
     test = _one_sided(estimate.value, null, worse)
     shift = smallest_shift_sd(statistic, pool, floor, worse, rng) if floor and power else None
@@ -145,9 +147,18 @@ def estimated(
     pool: Pool,
     *,
     interval: Interval,
+    null: FloatArray,
     standard_error: Callable[[Pool, IntArray, IntArray], StandardError] | None = None,
 ) -> Estimate:
-    """Value and interval of ``statistic(hold-out, synthetic)``; arguments as in ``infer``."""
+    """Value and interval of ``statistic(hold-out, synthetic)``.
+
+    Args:
+        statistic: As in ``infer``.
+        pool: As in ``infer``.
+        interval: As in ``infer``.
+        null: The statistic over permuted labels.
+        standard_error: As in ``infer``.
+    """
     real, synthetic = pool.holdout, pool.synthetic
     value = float(statistic(pool, [real], [synthetic])[0])
     scatter = (
@@ -157,7 +168,7 @@ def estimated(
     )
     n = len(synthetic)
     try:
-        low, high = interval(value, scatter, n)
+        low, high = interval(value, replace(scatter, null=null), n)
     except Unscattered:
         method = "none: every subsample gives the same value"
         return Estimate(value=value, low=None, high=None, n=n, method=method)
@@ -237,9 +248,10 @@ def _beyond(value: float, floor: Floor, worse: str) -> bool:
     return value < float(np.quantile(floor.values, 0.05))
 
 
-def _permuted(
+def permuted(
     statistic: Statistic, pool: Pool, permutations: int, rng: np.random.Generator
 ) -> FloatArray:
+    """The statistic where the labels of hold-out and synthetic subjects are drawn at random."""
     both = np.concatenate([pool.holdout, pool.synthetic])
     n = len(pool.holdout)
     orders = [rng.permutation(both) for _ in range(permutations)]

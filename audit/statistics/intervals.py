@@ -3,22 +3,32 @@
 | kind | method | why |
 |---|---|---|
 | distance above 0 | Student's t on the log | its scatter grows with it: the plain t misses upward |
+| logarithm of one | the same | the same |
 | signed difference | Student's t | symmetric |
-| share | Clopper-Pearson at the effective n | open at 0 and 1 |
+| share | Clopper-Pearson at an effective n | open at 0 and 1 |
 | mean count | Garwood at the effective exposure | open at 0 |
+| extrapolation | Student's t, at least the null's scatter | its own scatter is seen only there |
 | squared kernel distance | score interval | its variance falls with it, to the null's at 0 |
 
 Each takes the value, its scatter and n, and returns (low, high). A jackknife that finds no scatter
 at all has not seen any: kinds without a rule for that raise ``Unscattered``.
+
+A jackknife counts twice what two subjects do only together, three times what three do (Efron and
+Stein 1981): where nothing differs that is most of the scatter, and everywhere in memberships of
+nearest neighbors. Permutations of the labels show the scatter itself, but where nothing differs
+only. So intervals draw on both; ``tests/test_interval_coverage.py`` shows what they cover.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
+FloatArray = npt.NDArray[np.float64]
 TAIL = 0.025
-NULL_TAIL = 1.15  # standardized 97.5 % points of χ²_20 over the Gaussian's; of χ²_1 1.45
+NULL_TAIL_ABOVE = 1.15  # standardized 97.5 % point of χ²_20 over the Gaussian's; of χ²_1 1.45
+NULL_TAIL_BELOW = 0.84  # the same of the 2.5 % point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +41,7 @@ class StandardError:
         method: How it was made.
         null_error: The part that remains where nothing differs; squared distances have it.
         slope: Variance that each unit of distance adds to that; likewise.
+        null: The statistic over permuted labels; empty where there are none.
     """
 
     error: float
@@ -38,6 +49,7 @@ class StandardError:
     method: str
     null_error: float = 0.0
     slope: float = 0.0
+    null: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
 
 
 Interval = Callable[[float, StandardError, int], tuple[float, float]]
@@ -57,54 +69,83 @@ def students(value: float, scatter: StandardError, n: int) -> tuple[float, float
     return value - half, value + half
 
 
+def students_above_null(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """Student's t about the value, its standard error at least the permutations'.
+
+    Raises:
+        Unscattered: The standard error is 0.
+    """
+    permuted = float(scatter.null.std(ddof=1)) if len(scatter.null) > 1 else 0.0
+    return students(value, replace(scatter, error=max(scatter.error, permuted)), n)
+
+
 def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
-    """Student's t about the logarithm of a distance, its standard error by the delta method.
+    """Student's t about the logarithm of a distance.
+
+    The upper end takes the jackknife's variance of the logarithm (delta method): a distance's
+    scatter grows with it, and small values show too little. The lower end asks whether the truth
+    is nearer to the null, and takes off what the jackknife counts twice there.
 
     Raises:
         Unscattered: The standard error or the value is 0.
     """
     if value <= 0:
         raise Unscattered
-    half = _t(scatter) * scatter.error / value
-    return value * float(np.exp(-half)), value * float(np.exp(half))
+    t, jackknifed = _t(scatter), scatter.error / value
+    low = value * float(np.exp(-t * _counted_once(value, jackknifed, scatter.null)))
+    return low, value * float(np.exp(t * jackknifed))
 
 
-def effective_clopper_pearson(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """Interval of a rate: Clopper-Pearson at the n that a jackknife standard error implies.
+def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """``students_on_log`` of a value that is the logarithm of a distance already.
+
+    Raises:
+        Unscattered: The standard error is 0.
+    """
+    # About the value, for the exponential of a large logarithm has no digits left.
+    relative = replace(scatter, null=np.exp(scatter.null - value))
+    low, high = students_on_log(1.0, relative, n)
+    return value + float(np.log(low)), value + float(np.log(high))
+
+
+def clopper_pearson_of_members(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """Interval of a share of points inside balls: Clopper-Pearson at the effective n.
+
+    Whether a point is inside depends on it, on a center and on the center's neighbors, so the
+    jackknife counts its variance twice or more: half of it is the truth or above.
+    """
+    halved = _design_effect(value, scatter.error**2, n) / 2
+    return _clopper_pearson(value, n, halved)
+
+
+def clopper_pearson_jackknifed(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """Interval of any other share or agreement: Clopper-Pearson at the effective n.
 
     At most the n of the subjects, which also stands where the jackknife finds no scatter.
 
     References:
         Korn and Graubard 1998, Survey Methodology 24, 193-201, truncated.
     """
-    from scipy.stats import beta
-
-    size = float(n)
-    if scatter.error > 0:
-        inside = (value * n + 2) / (n + 4)  # Agresti and Coull's: never 0 or 1
-        size = min(max(inside * (1 - inside) / scatter.error**2, 2.0), size)
-    hits = value * size
-    low = float(beta.ppf(TAIL, hits, size - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - TAIL, hits + 1, size - hits)) if hits < size else 1.0
-    return low, high
+    return _clopper_pearson(value, n, _design_effect(value, scatter.error**2, n))
 
 
 def effective_garwood(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """Interval of a mean count: Garwood's for Poisson at the exposure that the jackknife implies.
+    """Interval of a mean count: Garwood's mid-P for Poisson at the exposure the jackknife implies.
 
-    Where nothing was counted, n subjects were exposed: the upper end is 3.7 / n.
+    Where nothing was counted, n subjects were exposed and the exact upper end is 3.7 / n.
 
     References:
-        Garwood 1936, doi 10.1093/biomet/28.3-4.437; Fay and Feuer 1997 for effective counts.
+        Garwood 1936, doi 10.1093/biomet/28.3-4.437; Fay and Feuer 1997 for effective counts;
+        Cohen and Yang 1994, doi 10.1002/sim.4780132102 (half of a count's own probability).
     """
     from scipy.stats import chi2
 
-    exposure = float(n)
-    if value > 0 and scatter.error > 0:
-        exposure = min(value / scatter.error**2, 1e9)
-    counts = value * exposure
-    low = float(chi2.ppf(TAIL, 2 * counts)) / (2 * exposure) if counts > 0 else 0.0
-    return low, float(chi2.ppf(1 - TAIL, 2 * counts + 2)) / (2 * exposure)
+    if value <= 0:
+        return 0.0, float(chi2.ppf(1 - TAIL, 2)) / (2 * n)
+    exposure = min(value / scatter.error**2, 1e9) if scatter.error > 0 else float(n)
+    freedom = 2 * value * exposure + 1  # between the exact ends' 2 k and 2 k + 2
+    low, high = (float(chi2.ppf(p, freedom)) / (2 * exposure) for p in (TAIL, 1 - TAIL))
+    return low, high
 
 
 def score_interval(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
@@ -112,7 +153,7 @@ def score_interval(value: float, scatter: StandardError, n: int) -> tuple[float,
 
     The variance at D is ``null_error² + slope · D``: it falls to the null's as D falls to 0, which
     a standard error at the value overlooks. Below 0 it is the null's. The null's law is a mixture
-    of chi-squares, skewed to the right: the lower end keeps the tail of twenty.
+    of chi-squares, skewed to the right: its tails are those of twenty.
 
     Raises:
         Unscattered: The standard error is 0.
@@ -122,10 +163,12 @@ def score_interval(value: float, scatter: StandardError, n: int) -> tuple[float,
     """
     t = _t(scatter)
     null, slope = t * scatter.null_error, t * t * scatter.slope
-    if value < -null:  # so far below 0 that no distance explains it
-        return value - null, value + null
-    low = _root(value, slope, NULL_TAIL * null, sign=-1)
-    return (low if low > 0 else min(value - null, 0.0)), _root(value, slope, null, sign=1)
+    below = NULL_TAIL_BELOW * null
+    if value < -below:  # so far below 0 that no distance explains it
+        return value - null, value + below
+    low = _root(value, slope, NULL_TAIL_ABOVE * null, sign=-1)
+    high = _root(value, slope, below, sign=1)
+    return (low if low > 0 else min(value - null, 0.0)), high
 
 
 def _root(value: float, slope: float, null: float, *, sign: int) -> float:
@@ -136,9 +179,12 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 
 METHODS: Mapping[Interval, str] = {
     students: "Student's t",
-    students_on_log: "Student's t on the log",
-    effective_clopper_pearson: "Clopper-Pearson at the effective n",
-    effective_garwood: "Garwood at the effective exposure",
+    students_above_null: "Student's t, at least the permutations' scatter",
+    students_on_log: "Student's t on the log, null scatter counted once",
+    students_of_log: "Student's t of a log, null scatter counted once",
+    clopper_pearson_of_members: "Clopper-Pearson at the n of half the jackknife's variance",
+    clopper_pearson_jackknifed: "Clopper-Pearson at the jackknife's effective n",
+    effective_garwood: "Garwood's mid-P at the effective exposure",
     score_interval: "score interval",
 }
 
@@ -149,3 +195,34 @@ def _t(scatter: StandardError) -> float:
     if not scatter.error > 0:
         raise Unscattered
     return float(t.ppf(1 - TAIL, scatter.freedom))
+
+
+def _counted_once(value: float, jackknifed: float, null: FloatArray) -> float:
+    """A log distance's standard error less what the jackknife counts twice, by the permutations.
+
+    Of a root of squares that part falls with the distance's fourth power; the scatter itself is
+    no smaller than the permutations', which falls with its square.
+    """
+    if len(null) < 2 or not null.min() > 0:
+        return jackknifed
+    permuted = float(np.log(null).var(ddof=1))
+    nearness = min(1.0, float(null.mean()) / value)
+    least = min(jackknifed**2, permuted * nearness**2)
+    return float(np.sqrt(max(jackknifed**2 - permuted * nearness**4, least)))
+
+
+def _design_effect(share: float, variance: float, n: int) -> float:
+    """Variance over the binomial's; its share is Agresti and Coull's, so never 0 or 1."""
+    inside = (share * n + 2) / (n + 4)
+    return variance * n / (inside * (1 - inside))
+
+
+def _clopper_pearson(value: float, n: int, effect: float) -> tuple[float, float]:
+    """Clopper-Pearson at n over a design effect, between 2 and n; at n where the effect is 0."""
+    from scipy.stats import beta
+
+    size = min(max(n / effect, 2.0), float(n)) if effect > 0 else float(n)
+    hits = value * size
+    low = float(beta.ppf(TAIL, hits, size - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - TAIL, hits + 1, size - hits)) if hits < size else 1.0
+    return low, high
