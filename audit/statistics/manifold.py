@@ -77,8 +77,7 @@ def manifold_in_pool(
 ) -> Manifold:
     """The same of two sets of a pool's rows, from its shared squared distances."""
     refuse_few_neighbors(min(len(real), len(synthetic)), neighbors)
-    everything = np.arange(len(pool.rows), dtype=np.intp)
-    apart = pool.once("distances", lambda: pool.squared_distances(everything, everything))
+    apart = pool.distances
     across = apart[np.ix_(real, synthetic)]
     radii_real, radii_synthetic = (
         np.partition(apart[np.ix_(side, side)], neighbors, axis=1)[:, neighbors, None]

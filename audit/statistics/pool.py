@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 T = TypeVar("T")
 GRAM_ROWS = 6000
+BLOCK_BYTES = 2**25
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +84,24 @@ class Pool:
         """Squared Euclidean distances (n, m), clamped at 0."""
         apart = self.lengths[a][:, None] + self.lengths[b][None, :] - 2 * self.products(a, b)
         return np.maximum(apart, 0.0)
+
+    @cached_property
+    def distances(self) -> FloatArray:
+        """Squared Euclidean distances (N, N), made a block of rows at a time.
+
+        Neighbor statistics of all permutations and splits read this one matrix. A pool holds at
+        most 1000 subjects a side (``audit.masks.pairing``), so at most 5000 rows: 191 MiB.
+        """
+        apart = np.empty((len(self.rows), len(self.rows)))
+        step = max(1, BLOCK_BYTES // (8 * max(len(self.rows), 1)))
+        for k in range(0, len(self.rows), step):
+            block = apart[k : k + step]
+            np.matmul(self.rows[k : k + step], self.rows.T, out=block)
+            block *= -2
+            block += self.lengths[k : k + step, None]
+            block += self.lengths
+            np.maximum(block, 0.0, out=block)
+        return apart
 
     @cached_property
     def leading_axis(self) -> tuple[FloatArray, float]:

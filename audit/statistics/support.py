@@ -82,8 +82,7 @@ def alpha_precision_in_pool(pool: Pool, real: IntArray, synthetic: IntArray) -> 
 
 def beta_recall_in_pool(pool: Pool, real: IntArray, synthetic: IntArray) -> float:
     """Integrated beta-recall of two sets of a pool's rows."""
-    everything = np.arange(len(pool.rows), dtype=np.intp)
-    apart = pool.once("distances", lambda: pool.squared_distances(everything, everything))
+    apart = pool.distances
     return integrated_agreement(
         _beta_levels(
             within=apart[np.ix_(real, real)],
