@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from audit.cache import key_of
 from audit.comparison import Comparison
+from audit.copies.duplicates import patients_of
 from audit.copies.search import extractor_of
 from audit.neighbors import pearson_rows, top_k
 
@@ -20,13 +21,18 @@ ZOOM = 1.25  # 10 % cut off on each side
 def candidates(comparison: Comparison, embedded: FloatArray) -> npt.NDArray[np.int64]:
     """Training rows (n, 3) for embeddings (n, d): the two nearest, and the nearest stretched one.
 
-    With fewer than three training volumes some are named twice.
+    Where the two nearest are of one patient (duplicates count as one), the third is of another:
+    the gap is measured to it. With fewer than three training volumes some are named twice.
     """
-    train = comparison.features(extractor_of(comparison)).train
-    queries = pearson_rows(embedded)
-    _, near = top_k(queries, pearson_rows(train), min(NEAREST, len(train)))
-    _, zoomed = top_k(queries, pearson_rows(_stretched(comparison)), min(NEAREST + 1, len(train)))
-    fresh = ~(zoomed[:, :, None] == near[:, None, :]).any(axis=2)
+    train, patients = comparison.features(extractor_of(comparison)).train, patients_of(comparison)
+    queries, n = pearson_rows(embedded), len(train)
+    _, near = top_k(queries, pearson_rows(train), min(NEAREST, n))
+    wide = min(NEAREST + int(np.bincount(patients).max()), n)
+    _, zoomed = top_k(queries, pearson_rows(_stretched(comparison)), wide)
+    taken = (zoomed[:, :, None] == near[:, None, :]).any(axis=2)
+    first, second = patients[near[:, 0]], patients[near[:, -1]]
+    alike = (first == second)[:, None] & (patients[zoomed] == first[:, None])
+    fresh = ~(taken | alike)
     first = zoomed[np.arange(len(zoomed)), fresh.argmax(axis=1)]
     return np.concatenate([near, first[:, None]], axis=1).astype(np.int64)
 

@@ -15,16 +15,16 @@ import numpy.typing as npt
 
 from audit.cache import key_of
 from audit.comparison import Comparison
+from audit.copies.anatomy import shared_anatomy, still
 from audit.copies.candidates import candidates
+from audit.copies.duplicates import patients_of
 from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 3  # of registration and what it is scored by; part of the cache's key
+VERSION = 4  # of registration and what it is scored by; part of the cache's key
 FALSE_RATE = 0.001  # of the fit
 GAP_RATE = 0.01  # of the gap, asked for as well
-MODES = 4
-LOOK_AT = 64
 MOST = 4000  # synthetic volumes that are registered, the most similar first
 BLOCK = 64
 
@@ -82,7 +82,7 @@ def fit_candidates(
 ) -> Fit:
     """Align preprocessed volumes (c, t, z, y, x) with their candidates (n, k) in train.
 
-    Candidates of the best one's patient do not count as the next best.
+    Candidates of the best one's patient, duplicates among them, do not count as the next best.
     """
     from audit.copies.registration import align, reduced
     from audit.extractors.ssl3d import extent_mm
@@ -100,8 +100,8 @@ def fit_candidates(
     )
     ncc, ssim = found.partial.reshape(-1, k), found.ssim.reshape(-1, k)
     best, line = ncc.argmax(axis=1), np.arange(len(rows))
-    subjects = np.asarray(train.subjects)[rows]
-    same = subjects == subjects[line, best][:, None]
+    patients = patients_of(comparison)[rows]
+    same = patients == patients[line, best][:, None]
     others = np.where(same, -np.inf, _fisher(ncc)).max(axis=1)
     top = ncc[line, best]
     return Fit(
@@ -128,39 +128,6 @@ def limits_of(null: Fit) -> tuple[float, float]:
     kept = ~twins if (~twins).sum() > 2 else np.ones(len(twins), bool)
     ncc = _limit(_fisher(null.ncc[kept]), FALSE_RATE)
     return float(np.tanh(ncc)), _limit(null.gap[kept], GAP_RATE)
-
-
-def shared_anatomy(comparison: Comparison) -> npt.NDArray[np.float32]:
-    """What training patients share (p, c', z, y, x): the mean of ``still`` and its leading modes.
-
-    Two strangers of one build correlate highly after the mean alone; a copy still does after these.
-    """
-    return comparison.once("memorization:shared", lambda: _shared(comparison))
-
-
-def modes_of(volumes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Mean and leading modes (p, c, z, y, x) of volumes (n, c, z, y, x)."""
-    mean = volumes.mean(axis=0)
-    flat = (volumes - mean).reshape(len(volumes), -1)
-    _, _, modes = np.linalg.svd(flat, full_matrices=False)
-    kept = modes[: min(MODES, len(volumes) // 6)].reshape(-1, *mean.shape)
-    return np.concatenate([mean[None], kept]).astype(np.float32)
-
-
-def still(volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """One 3D image (c', z, y, x) of a volume (c, t, z, y, x): a cine gives its mean and spread.
-
-    Neither changes when the cine is shifted in time or reversed.
-    """
-    if volume.shape[1] == 1:
-        return volume[:, 0]
-    return np.concatenate([volume.mean(axis=1), volume.std(axis=1)])
-
-
-def _shared(comparison: Comparison) -> npt.NDArray[np.float32]:
-    train = comparison.train
-    picks = np.unique(np.linspace(0, len(train) - 1, min(LOOK_AT, len(train))).astype(int))
-    return modes_of(np.stack([still(comparison.preprocessing(train[int(i)].image)) for i in picks]))
 
 
 def _confirm(comparison: Comparison) -> Confirmation:

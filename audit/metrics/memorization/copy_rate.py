@@ -2,7 +2,7 @@
 
 Each volume is registered to its nearest training volumes; confirmed is what fits one of them better
 than one in 1000 held-out patients would, by the prediction limit of what held-out patients show,
-and far better than the next patient. Duplicates within train hide copies: see ``duplicates``.
+and far better than the next patient; duplicates that ``duplicates`` finds count as one patient.
 Copies of a part, or copies so distorted that the encoder ranks other patients first, are not in it:
 ``planted_recovery`` says which it finds. The verdict is one of: copies confirmed, excess
 similarity, no evidence at a detectable rate of r, inconclusive. None of them is a promise of

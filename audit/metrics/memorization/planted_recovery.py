@@ -1,8 +1,9 @@
 """How many planted copies does the search find? Recall by kind of disturbance.
 
 Training volumes are disturbed and looked up as if they were synthetic. Found means confirmed by
-registration with the true source. What is not found here cannot be ruled out by any other number
-of this section; ``suspicious`` in the parameters is the share with p <= 0.05 by the encoder alone.
+registration with the true source patient. What is not found here cannot be ruled out by any other
+number of this section; ``suspicious`` in the parameters is the share with p <= 0.05 by the encoder
+alone.
 """
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from audit.comparison import Comparison
 from audit.copies.candidates import candidates
 from audit.copies.confirmation import confirm, confirmed_by, fit_candidates
+from audit.copies.duplicates import patients_of
 from audit.copies.planted import LADDER, plant
 from audit.copies.search import ALPHA, extractor_of, one_volume_each, search_matches
 from audit.metric import Measurement, Metric, Outcome
@@ -37,7 +39,9 @@ def _measure(comparison: Comparison, rows: npt.NDArray[np.intp], rung: str) -> M
     copies = plant(volumes, rung, comparison.preprocessing, comparison.workshop, seed=seed)
     embedded = _embedded(comparison, copies)
     fit = fit_candidates(list(copies), candidates(comparison, embedded), comparison)
-    hits = confirmed_by(fit, confirm(comparison).null) & (fit.source == rows)
+    patients = patients_of(comparison)
+    right = patients[fit.source] == patients[rows]
+    hits = confirmed_by(fit, confirm(comparison).null) & right
     train = pearson_rows(comparison.features(extractor_of(comparison)).train)
     similarity, _ = top_k(pearson_rows(embedded), train, 1)
     p_values = conformal_p_values(search_matches(comparison).holdout, similarity[:, 0])
