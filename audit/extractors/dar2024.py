@@ -1,8 +1,8 @@
 """The copy encoder of Dar et al. 2024, trained here on the training volumes as they trained it.
 
 For figures that can be laid beside theirs: ask for it by name and memorization uses it in place of
-``ssl3d``. 200 passes over the cohort: minutes on a GPU, about 15 on a CPU core for 24 volumes of
-32 voxels a side. With ``weights`` of this name a checkpoint of theirs is read instead.
+``ssl3d``. 200 passes over the cohort: about 15 minutes on a CPU core for 24 volumes of 32 voxels
+a side. With ``weights`` of this name a checkpoint of theirs is read instead.
 """
 
 import hashlib
