@@ -190,6 +190,29 @@ def test_noise_and_shift_are_seen_and_a_second_run_measures_nothing(
     assert once_more() == rows
 
 
+def test_precision_and_recall_are_not_swapped_and_declared_failures_rise(tmp_path: Path) -> None:
+    """Collapse costs variety and no realism; noise costs realism. Each at two strengths."""
+    rows = selfcheck(
+        only=("fidelity.precision", "fidelity.kernel_distance", "diversity.recall"),
+        populations=("thorax",),
+        failures=("noise", "collapse"),
+        strengths=(0.5, 1.0),
+        subjects=24,  # three modes must hold more than k = 5 each
+        seed=5,
+        extractors=("intensity",),
+        cache=Cache(tmp_path),
+    )
+    by_name = {(r.metric.split("[")[0], r.failure): r for r in rows}
+    precision, recall = (by_name[m, "collapse"] for m in ("fidelity.precision", "diversity.recall"))
+    assert precision.values[-1] >= precision.honest - 0.1
+    assert recall.values[-1] <= recall.honest - 0.3
+    assert recall.smallest_seen == 1.0
+    assert precision.smallest_seen is None
+    assert by_name["fidelity.precision", "noise"].smallest_seen == 0.5
+    assert missed(rows) == []
+    assert all(r.monotone for r in rows if r.declared)
+
+
 def test_the_quick_run_asks_only_for_what_is_declared(tmp_path: Path) -> None:
     rows = selfcheck(
         only=("adherence.dice", "anatomy.organ_volume"),
@@ -235,3 +258,4 @@ def test_every_declared_failure_is_seen(population: str, tmp_path: Path) -> None
         cache=Cache(tmp_path),
     )
     assert missed(rows) == []
+    assert [(r.metric, r.failure) for r in rows if r.declared and not r.monotone] == []
