@@ -12,9 +12,9 @@ BY_STRUCTURE = ("adherence", "anatomy", "cardiac")
 def table(rows: Iterable[Row], population: str) -> str:
     """Markdown: metrics by failures, each cell the smallest strength seen.
 
-    Bold where the metric declares the failure; a dash where it was not seen, ``n?`` where the
-    audit itself says that n is too small to say. Metrics that have one finding a structure get one
-    line: the smallest strength that any of them saw.
+    Bold where the metric declares the failure; a dash where it was not seen, ``n?`` where it is
+    declared and the audit itself says that n is too small to say. Metrics that have one finding a
+    structure get one line: the smallest strength that any of them saw.
     """
     mine = _merged([r for r in rows if r.population == population])
     failures = list(dict.fromkeys(r.failure for r in mine))
@@ -46,15 +46,18 @@ def document(rows: Sequence[Row], *, subjects: int, extractors: Sequence[str] = 
         "cohort (train twice as many; up to 24 patches, all of one real scan), strengths "
         f"{', '.join(f'{s:g}' for s in strengths)} as defined in `audit.phantoms.spoil`.\n\n"
         "A cell is the smallest strength from which on the metric sees the failure; a dash: not "
-        "seen; n?: not seen, and the audit itself says of this n that it is too small to say (no "
-        "shift of one standard deviation would be detected). **Bold**: the metric declares that it "
-        "detects it; an extractor may be made blind to a failure (`blind_to`). Seen means worse "
-        "than honest and significant: all tests of all planted cohorts of a population are one "
-        "family, held to a false discovery rate of 5 % (Benjamini-Hochberg); a metric without a "
-        "test, or with an alarm on the honest cohort, must leave the honest 95 % interval. Metrics "
-        "of single structures have one line, for the one that sees the failure first. The last "
-        "column says whether the honest cohort raised an alarm at p ≤ 0.05, which one in twenty "
-        "honest tests must.\n"
+        "seen. **Bold**: the metric declares that it detects it, with an extractor that is not "
+        "made blind to it (`blind_to`). **n?**: declared and not seen, and the audit itself says "
+        "of this n that it is too small to say (no shift of one standard deviation would be "
+        "detected). Seen means worse than honest and significant: all tests of all planted cohorts "
+        "of a population are one family, held to a false discovery rate of 5 % "
+        "(Benjamini-Hochberg); a metric without a test, or with an alarm on the honest cohort, "
+        "must leave the honest 95 % interval. Metrics of single structures have one line, for the "
+        "one that sees the failure first. The last column says whether the honest cohort raised an "
+        "alarm at p ≤ 0.05, which one in twenty honest tests must.\n\n"
+        "Memorization and utility train networks on every cohort and are not in the table: "
+        "`tests/test_metric_laws.py` holds them to what they declare, in the nightly run. How to "
+        "read the dashes: `docs/fidelity.md`.\n"
     )
     parts = [intro, *_absent(rows, extractors)]
     for population in populations:
@@ -120,6 +123,6 @@ def _merged(rows: Sequence[Row]) -> list[Row]:
 def _cell(row: Row) -> str:
     if all(v is None for v in row.values):
         return ""
-    unseen = "n?" if row.too_few else "–"
+    unseen = "n?" if row.declared and row.too_few else "–"
     text = unseen if row.smallest_seen is None else f"{row.smallest_seen:g}"
     return f"**{text}**" if row.declared else text
