@@ -163,8 +163,10 @@ class _Losses:
     ) -> tuple[Losses, torch.Tensor]:
         """(the discriminator's own loss, the generator's weighted one); both 0 in the warm-up."""
         if step < self.warmup:
-            still = sum((p.sum() * 0 for p in discriminator.parameters()), made.sum() * 0)
-            return {"discriminator": torch.as_tensor(still)}, made.sum() * 0
+            # Detached: each loss goes backward alone, so none may hold the other's graph.
+            nothing = made.detach().sum() * 0
+            still = sum((p.sum() * 0 for p in discriminator.parameters()), nothing)
+            return {"discriminator": torch.as_tensor(still)}, nothing
         inner = getattr(discriminator, "module", discriminator)
         inner.requires_grad_(requires_grad=False)
         fooling = self.adversarial(inner(made)[-1], target_is_real=True, for_discriminator=False)
