@@ -125,17 +125,17 @@ def test_extrapolation_scatters_at_least_as_its_permutations_do() -> None:
 
 @pytest.mark.parametrize("value", [-0.5, 0.0, 0.3, 9.0])
 def test_score_interval_ends_where_the_value_is_t_standard_deviations_away(value: float) -> None:
-    given = scatter(1.0, null_error=0.4, slope=0.5)
+    given = scatter(1.0, null_error=0.4, slope=0.5, slope_above=0.7)
     low, high = score_interval(value, given, 20)
     q = t.ppf(0.975, 19)
     lean = NULL_TAIL_BELOW
-    assert high - value == pytest.approx(q * np.sqrt((0.4 * lean) ** 2 + 0.5 * high))
+    assert high - value == pytest.approx(q * np.sqrt((0.4 * lean) ** 2 + 0.7 * high))
     skew = NULL_TAIL_ABOVE if low > 0 else 1.0
     assert value - low == pytest.approx(q * np.sqrt((0.4 * skew) ** 2 + 0.5 * max(low, 0.0)))
 
 
 def test_score_interval_of_a_value_far_below_zero_stays_finite_and_ordered() -> None:
-    low, high = score_interval(-3.0, scatter(1.0, null_error=0.4, slope=50.0), 20)
+    low, high = score_interval(-3.0, scatter(1.0, null_error=0.4, slope=50.0, slope_above=50.0), 20)
     assert low < -3.0 < high < 0
 
 

@@ -1,9 +1,12 @@
 """Kernel distances: closed forms, unbiasedness, standard error, subsets, precision and recall."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from audit.errors import NotComputable
+from audit.statistics.intervals import score_interval
 from audit.statistics.manifold import coverage_of_equals, manifold, manifold_in_pool
 from audit.statistics.mmd import (
     BANDWIDTH_FACTORS,
@@ -187,3 +190,38 @@ def test_sliced_wasserstein_of_a_shift_is_the_mean_projection_of_it() -> None:
     # The mean of |cos| over the sphere in three dimensions is one half.
     assert sliced_wasserstein(rows, rows + shift) == pytest.approx(1.0, rel=0.1)
     assert sliced_wasserstein(rows, rows[::-1]) == 0.0
+
+
+def test_heavy_tails_under_the_polynomial_are_said_and_widen_the_upper_end() -> None:
+    """A generator of half the size: few cohorts meet the real tail, which carries the truth."""
+
+    def drawn(seed: int, n: int) -> Pool:
+        rng = np.random.default_rng([seed, 41])
+        holdout, other = (np.exp(0.8 * rng.normal(size=(n, 6))) for _ in range(2))
+        return pool_of(train=holdout[:1], holdout=holdout, synthetic=0.5 * other)
+
+    large = [drawn(900 + k, 300) for k in range(40)]
+    truth = np.mean([mmd2_of_sets(p, cubic_kernel, [p.holdout], [p.synthetic]) for p in large])
+    said = covered = narrow = 0
+    for seed in range(100):
+        few = drawn(seed, 30)
+        value = float(mmd2_of_sets(few, cubic_kernel, [few.holdout], [few.synthetic])[0])
+        scatter = mmd2_se_in_pool(few, cubic_kernel, few.holdout, few.synthetic)
+        low, high = score_interval(value, scatter, 30)
+        covered += low <= truth <= high
+        own = replace(scatter, slope_above=scatter.slope)
+        narrow += low <= truth <= score_interval(value, own, 30)[1]
+        said += "few subjects carry the kernel" in scatter.method
+    assert said >= 90
+    assert covered >= 92
+    assert narrow < covered
+
+
+@pytest.mark.parametrize("kernel", [cubic_kernel, gaussian_kernel])
+def test_light_tails_keep_the_slope_that_the_cohort_shows(kernel) -> None:
+    said = 0
+    for seed in range(50):
+        few = pool(30, 6, seed)
+        scatter = mmd2_se_in_pool(few, kernel, few.holdout, few.synthetic)
+        said += "few subjects" in scatter.method
+    assert said <= 10

@@ -41,6 +41,7 @@ class StandardError:
         method: How it was made.
         null_error: The part that remains where nothing differs; squared distances have it.
         slope: Variance that each unit of distance adds to that; likewise.
+        slope_above: The same towards larger distances.
         null: The statistic over permuted labels; empty where there are none.
     """
 
@@ -49,6 +50,7 @@ class StandardError:
     method: str
     null_error: float = 0.0
     slope: float = 0.0
+    slope_above: float = 0.0
     null: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
 
 
@@ -151,8 +153,9 @@ def effective_garwood(value: float, scatter: StandardError, n: int) -> tuple[flo
 def score_interval(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
     """All squared distances D that the value does not contradict: |value - D| <= t sd(D).
 
-    The variance at D is ``null_error² + slope · D``: it falls to the null's as D falls to 0, which
-    a standard error at the value overlooks. Below 0 it is the null's. The null's law is a mixture
+    The variance at D is ``null_error² + slope · D`` (``slope_above`` for the upper end): it falls
+    to the null's as D falls to 0, which a standard error at the value overlooks. Below 0 it is the
+    null's. The null's law is a mixture
     of chi-squares, skewed to the right: its tails are those of twenty.
 
     Raises:
@@ -162,12 +165,12 @@ def score_interval(value: float, scatter: StandardError, n: int) -> tuple[float,
         Wilson 1927, doi 10.1080/01621459.1927.10502953, for a proportion.
     """
     t = _t(scatter)
-    null, slope = t * scatter.null_error, t * t * scatter.slope
+    null = t * scatter.null_error
     below = NULL_TAIL_BELOW * null
     if value < -below:  # so far below 0 that no distance explains it
         return value - null, value + below
-    low = _root(value, slope, NULL_TAIL_ABOVE * null, sign=-1)
-    high = _root(value, slope, below, sign=1)
+    low = _root(value, t * t * scatter.slope, NULL_TAIL_ABOVE * null, sign=-1)
+    high = _root(value, t * t * scatter.slope_above, below, sign=1)
     return (low if low > 0 else min(value - null, 0.0)), high
 
 
