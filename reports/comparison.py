@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from audit.compare import Row, worst_first
+from audit.compare import Row, Run, worst_first
 from reports.figure import ACCENT, FLOOR, HOLDOUT, INK, LINE, MUTED, SYNTHETIC, Picture, canvas
 from reports.figure import picture as wrap
 from reports.html import page_of
@@ -12,38 +12,68 @@ from reports.words import number
 RUN_COLORS = (SYNTHETIC, HOLDOUT, FLOOR, ACCENT)
 
 
-def render_comparison(rows: Sequence[Row], first: str) -> str:
-    """Markdown table of every change against the first run."""
-    head = f"## Compared with {escape(first)}\n\n| metric | run | {escape(first)} | value | "
-    head += "harm [90 %] | |\n|---|---|---|---|---|---|\n"
-    lines = [
-        f"| `{escape(r.metric)}` | {escape(r.run)} | {number(r.baseline)} | {number(r.value)} "
-        f"{escape(r.unit)} | {_harm(r)} | {r.word} ({escape(r.note)}) |"
-        for r in worst_first(rows)
+def unfinished(runs: Sequence[Run]) -> list[str]:
+    """A sentence for every run whose numbers are incomplete."""
+    return [
+        f"The run {run.name} is {run.result.status}, not finished: what it lacks is not shown."
+        for run in runs
+        if run.result.status != "ok"
     ]
-    return head + "\n".join(lines) + "\n"
 
 
-def render_comparison_html(rows: Sequence[Row], first: str) -> str:
+def in_both(rows: Sequence[Row]) -> list[Row]:
+    """Rows with a number on both sides, worst first; the others say nothing about a change."""
+    return [r for r in worst_first(rows) if r.baseline is not None and r.value is not None]
+
+
+def render_comparison(rows: Sequence[Row], first: str, notes: Sequence[str] = ()) -> str:
+    """Markdown table of every change against the first run."""
+    shown = in_both(rows)
+    head = f"## Compared with {escape(first)}\n\n"
+    head += "".join(f"> {escape(note)}\n\n" for note in notes)
+    head += f"| metric | run | {escape(first)} | value | harm [90 %] | |\n"
+    head += "|---|---|---|---|---|---|\n"
+    lines = [
+        f"| `{escape(r.metric)}` | {escape(r.run)} | {number(r.baseline)} | {escape(_value(r))} "
+        f"| {_harm(r)} | {r.word} ({escape(r.note)}) |"
+        for r in shown
+    ]
+    return head + "\n".join(lines) + "\n" + "".join(f"\n{s}\n" for s in _lacking(rows, shown))
+
+
+def render_comparison_html(rows: Sequence[Row], first: str, notes: Sequence[str] = ()) -> str:
     """One offline page: forest plot of the changes, then the table."""
+    shown = in_both(rows)
     return page_of(
         "comparison.html.j2",
         title=f"Compared with {first}",
+        notes=notes,
+        lacking=_lacking(rows, shown),
         pictures=[p for p in (forest(rows),) if p is not None],
         rows=[
             {
                 "metric": r.metric,
                 "run": r.run,
                 "baseline": number(r.baseline),
-                "value": f"{number(r.value)} {r.unit}".strip(),
+                "value": _value(r),
                 "harm": _harm(r),
                 "word": r.word,
                 "note": r.note,
                 "kind": {"worse": "bad", "better": "good"}.get(r.word, "none"),
             }
-            for r in worst_first(rows)
+            for r in shown
         ],
     )
+
+
+def _lacking(rows: Sequence[Row], shown: Sequence[Row]) -> list[str]:
+    """How many numbers only some of the runs have, if any."""
+    left_out = len(rows) - len(shown)
+    return [f"Left out, since a run lacks them: {left_out} numbers."] if left_out else []
+
+
+def _value(row: Row) -> str:
+    return f"{number(row.value)} {row.unit}".strip()
 
 
 def forest(rows: Sequence[Row]) -> Picture | None:

@@ -48,7 +48,7 @@ def _verdicts(result: AuditResult) -> str:
 
 def _section(section: str, findings: list[Finding]) -> str:
     rows = [
-        f"| `{escape(f.metric)}` | {words.number(f.value)} {escape(f.unit)} "
+        f"| `{escape(f.metric)}` | {escape(f'{words.number(f.value)} {f.unit}'.strip())} "
         f"| {escape(words.interval(f))} | {escape(words.floor_text(f))} | {f.n} |"
         for f in findings
     ]

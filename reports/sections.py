@@ -75,8 +75,15 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
 
 
 def leading(name: str, result: AuditResult) -> Finding | None:
-    """The finding that speaks for a section: its named metric, else its first number."""
-    done = [f for f in result.findings if f.section == name and f.status == "ok"]
+    """The finding that speaks for a section: its named metric, else its first number.
+
+    One phase of many speaks for none: a folder of volumes has no energy of sampling.
+    """
+    done = [
+        f
+        for f in result.findings
+        if f.section == name and f.status == "ok" and not f.name.endswith("_per_phase")
+    ]
     for metric in words.HEADLINE.get(name, ()):
         fits = [f for f in done if f.name == f"{name}.{metric}"]
         if fits:
@@ -248,7 +255,8 @@ def _test(finding: Finding) -> str:
     parts = [f"p = {words.number(finding.p_value, 2)}"] if finding.p_value is not None else []
     adjusted = finding.params.get("p_value_adjusted")
     if isinstance(adjusted, float):
-        parts.append(f"{words.number(adjusted, 2)} among the {finding.params['p_family']}")
+        family = finding.params["p_family"]
+        parts.append(f"{words.number(adjusted, 2)} after adjusting for the {family}")
     verdict = finding.params.get("verdict")
     return "; ".join([*parts, *([verdict] if isinstance(verdict, str) else [])])
 

@@ -21,29 +21,30 @@ def compare_runs(
     as_json: bool = JsonFlag,
 ) -> None:
     """Compare every number of two or more runs, paired where their cases pair."""
-    from audit.compare import compare, comparison_frame, open_runs, worst_first
+    from audit.compare import compare, comparison_frame, open_runs
     from audit.result import write_text
+    from reports import comparison
 
     opened = open_runs(runs)
     rows = compare(opened)
-    if md is not None or html is not None:
-        from reports import comparison
-
-        if md is not None:
-            write_text(md, comparison.render_comparison(rows, opened[0].name))
-        if html is not None:
-            write_text(html, comparison.render_comparison_html(rows, opened[0].name))
+    first, notes = opened[0].name, comparison.unfinished(opened)
+    if md is not None:
+        write_text(md, comparison.render_comparison(rows, first, notes))
+    if html is not None:
+        write_text(html, comparison.render_comparison_html(rows, first, notes))
     if csv is not None:
         write_text(csv, comparison_frame(rows).to_csv(index=False))
     if as_json:
         print_json([r.as_dict() for r in rows])
     else:
         columns = ["metric", "run", "baseline", "value", "harm", "low", "high", "word", "note"]
-        shared = [r for r in worst_first(rows) if None not in (r.baseline, r.value)]
+        shared = comparison.in_both(rows)
         print_table([r.as_dict() for r in shared], columns)
         if len(shared) < len(rows):
             print(
                 f"{len(rows) - len(shared)} numbers that a run lacks are left out; --json has all"
             )
+        for note in notes:
+            print(note)
     if fail_on_worse and any(r.word == "worse" for r in rows):
         raise typer.Exit(1)

@@ -1,11 +1,15 @@
 """``voxaudit gate``: judge a run; the exit code says what came out."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from audit.cli import JsonFlag, print_json, print_table
 from audit.errors import BadInput
+
+if TYPE_CHECKING:
+    from audit.gate import Decision
 
 
 def register(app: typer.Typer) -> None:
@@ -58,16 +62,20 @@ def gate(
 
         with md.open("a", encoding="utf-8") as file_:
             file_.write(render_markdown(judged, headline=decision.headline))
+    _say(decision, as_json=as_json)
+    raise typer.Exit(decision.exit_code)
+
+
+def _say(decision: "Decision", *, as_json: bool) -> None:
     rows = [v.model_dump() for v in decision.verdicts]
     if as_json:
         print_json({"exit_code": decision.exit_code, "headline": decision.headline,
                     "verdicts": rows, "notes": decision.notes})  # fmt: skip
-    else:
-        print_table(rows, ["verdict", "severity", "metric", "gate", "message"])
-        for note in decision.notes:
-            print(note)
-        print(decision.headline)
-    raise typer.Exit(decision.exit_code)
+        return
+    print_table(rows, ["verdict", "severity", "metric", "gate", "message"])
+    for note in decision.notes:
+        print(note)
+    print(decision.headline)
 
 
 def _named(pattern: str, run: Path) -> str:

@@ -196,3 +196,33 @@ def test_the_comparison_page_is_offline_and_escapes(tmp_path):
     assert "worse" in page
     assert "<svg" in page
     assert "| worse (intervals of both runs) |" in render_comparison(rows, "a")
+
+
+def test_a_comparison_says_what_is_left_out_and_which_run_is_not_finished():
+    from audit.compare import Run, compare
+    from reports.comparison import render_comparison, render_comparison_html, unfinished
+
+    both, one = (Finding(metric=f"a.{n}", value=1.0, low=0.0, high=2.0, level=0.95, n=9,
+                         better="lower", comparability="k") for n in "bc")  # fmt: skip
+    runs = [
+        Run(name="whole", result=AuditResult(status="ok", findings=(both, one))),
+        Run(name="half", result=AuditResult(status="running", findings=(both,))),
+    ]
+    rows, notes = compare(runs), unfinished(runs)
+    for text in (render_comparison(rows, "whole", notes),
+                 render_comparison_html(rows, "whole", notes)):  # fmt: skip
+        assert "The run half is running, not finished" in text
+        assert "since a run lacks them: 1 " in text
+        assert "a.c" not in text
+    assert unfinished(runs[:1]) == []
+
+
+def test_one_phase_of_many_does_not_speak_for_the_cost():
+    from reports.sections import conclusion, leading
+
+    phase = Finding(metric="footprint.energy_per_phase[audit.reading]", value=0.01, low=0.0,
+                    high=0.1, level=0.95, n=1, better="lower", unit="Wh")  # fmt: skip
+    whole = phase.model_copy(update={"metric": "footprint.energy_per_volume"})
+    assert leading("footprint", AuditResult(findings=(phase,))) is None
+    assert conclusion(AuditResult(findings=(phase,))) == []
+    assert leading("footprint", AuditResult(findings=(phase, whole))) == whole
