@@ -19,6 +19,7 @@ def main(folder: Path, kill_at: str, *, sharded: bool) -> None:
     recipe = micro_recipe(
         "ldm",
         stage1={"steps": 4, "checkpoint_every": 1, "adversarial_weight": 0.1,
+                "adversarial_warmup_epochs": 1,
                 "discriminator_channels": 4, "discriminator_layers": 1},
         denoiser={"steps": 4, "checkpoint_every": 1, "ema_decay": 0.9, "batch_size": 4,
                   "learning_rate": 0.001, "sharded": sharded, "gradient_clip": 1.0},
