@@ -13,6 +13,7 @@ from audit.metric import METRICS
 from audit.result import Finding
 from audit.selfcheck import Row, controlled, document, missed, selfcheck, table
 from audit.selfcheck.rows import has_too_few, is_declared, is_seen
+from reports.selfcheck import parse_matrix
 
 
 def row(
@@ -134,21 +135,34 @@ def test_the_matrix_that_ships_is_the_documented_one() -> None:
     assert shipped == (root / "docs" / "selfcheck.md").read_text(encoding="utf-8")
 
 
-def test_the_matrix_holds_three_populations_two_extractors_and_every_question() -> None:
+def test_the_matrix_holds_three_populations_all_extractors_and_every_question() -> None:
     text = (Path(__file__).parents[1] / "docs" / "selfcheck.md").read_text(encoding="utf-8")
-    for population in ("thorax", "heart", "patches"):
-        assert f"| {population} | noise |" in text
-    metrics = (
-        "fidelity.kernel_distance[intensity]",
-        "fidelity.kernel_distance[ssl3d]",
-        "fidelity.alpha_precision[motion]",
-        "diversity.beta_recall[ssl3d]",
-        "adherence.dice",
-        "anatomy.organ_volume",
-        "cardiac.ejection_fraction",
-    )
-    for metric in metrics:
-        assert f"| {metric} |" in text
+    rows = parse_matrix(text)
+    asked = {(r["population"], r["metric"]) for r in rows}
+    for population, extra in (("thorax", ()), ("heart", ("motion",)), ("patches", ())):
+        for extractor in ("intensity", "ssl3d", *extra):
+            assert (population, f"fidelity.kernel_distance[{extractor}]") in asked
+            assert (population, f"diversity.beta_recall[{extractor}]") in asked
+        assert (population, "fidelity.frechet_radiomics_distance") in asked
+    for metric in ("adherence.dice", "anatomy.organ_volume", "cardiac.ejection_fraction"):
+        assert ("heart", metric) in asked
+    assert "Declared but never seen: none." in text
+
+
+@pytest.mark.parametrize("population", ["thorax", "heart", "patches"])
+def test_in_the_matrix_a_collapse_is_a_matter_of_recall_and_noise_of_precision(
+    population: str,
+) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "selfcheck.md").read_text(encoding="utf-8")
+    seen = {
+        (r["metric"], r["failure"]): r["smallest_seen"]
+        for r in parse_matrix(text)
+        if r["population"] == population
+    }
+    for extractor in ("intensity", "ssl3d"):
+        assert seen[f"diversity.recall[{extractor}]", "collapse"] is not None
+        assert seen[f"fidelity.precision[{extractor}]", "collapse"] is None
+    assert seen["fidelity.precision[intensity]", "noise"] == 0.25
 
 
 def test_unknown_population_says_which_exist() -> None:
