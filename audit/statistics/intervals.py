@@ -4,10 +4,9 @@
 |---|---|---|
 | distance above 0 | Student's t on the log | its scatter grows with it: the plain t misses upward |
 | logarithm of one | the same | the same |
-| signed difference | Student's t | symmetric |
+| signed difference, extrapolation | Student's t | symmetric |
 | share | Clopper-Pearson at an effective n | open at 0 and 1 |
 | mean count | Garwood at the effective exposure | open at 0 |
-| extrapolation | Student's t, at least the null's scatter | its own scatter is seen only there |
 | squared kernel distance | score interval | its variance falls with it, to the null's at 0 |
 
 Each takes the value, its scatter and n, and returns (low, high). A jackknife that finds no scatter
@@ -69,16 +68,6 @@ def students(value: float, scatter: StandardError, n: int) -> tuple[float, float
     """
     half = _t(scatter) * scatter.error
     return value - half, value + half
-
-
-def students_above_null(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """Student's t about the value, its standard error at least the permutations'.
-
-    Raises:
-        Unscattered: The standard error is 0.
-    """
-    permuted = float(scatter.null.std(ddof=1)) if len(scatter.null) > 1 else 0.0
-    return students(value, replace(scatter, error=max(scatter.error, permuted)), n)
 
 
 def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
@@ -182,7 +171,6 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 
 METHODS: Mapping[Interval, str] = {
     students: "Student's t",
-    students_above_null: "Student's t, at least the permutations' scatter",
     students_on_log: "Student's t on the log, null scatter counted once",
     students_of_log: "Student's t of a log, null scatter counted once",
     clopper_pearson_of_members: "Clopper-Pearson at the n of half the jackknife's variance",
