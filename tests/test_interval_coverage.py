@@ -204,7 +204,10 @@ LEAST, MOST = 0.92 - 0.027, 0.98 + 0.014
 BELOW = {
     ("frechet", "log_normal", "collapse"): 0.86,
     ("frechet_of_few", "log_normal", "collapse"): 0.82,
+    ("frechet_of_few", "mixture", "shift"): 0.84,
+    ("radiomics", "mixture", "shift"): 0.86,
     ("sliced_wasserstein", "mixture", "shift"): 0.83,
+    ("frechet_infinity", "mixture", "shift"): 0.88,
 }
 # Above: most cohorts have the value 1, where an interval has to stay open; statistics of third
 # and higher order, which a jackknife counts more often than the half allows for; a polynomial
