@@ -2,10 +2,10 @@
 
 Each volume is seen 13 ways: as it is, through a Laplacian of Gaussian at 2, 3, 4 and 5 mm, and as
 the eight bands of one undecimated coif1 wavelet step. Each gives IBSI intensity statistics, an
-entropy, co-occurrence, run-length, zone-size, gray-tone-difference and dependence features
-(``audit.statistics.radiomics``, ``audit.features.zones``). The whole grid is the region: there is
-no mask, and no shape feature. Of a cine, four frames evenly spread are averaged: texture hardly
-changes over the beat.
+entropy, co-occurrence and run-length features; the volume as it is also zone-size, gray-tone-
+difference and dependence features (``audit.statistics.radiomics``, ``audit.features.zones``). The
+whole grid is the region: there is no mask, and no shape feature. Of a cine, four frames evenly
+spread are averaged: texture hardly changes over the beat.
 
 These are own features, not PyRadiomics': it has no build for Python 3.10 and later. MIRP 2.7, which
 equals ours feature by feature (tests/test_radiomics.py, where it is installed), needs itk (2 GB)
@@ -33,7 +33,7 @@ from audit.statistics.radiomics import (
 from audit.volume import Spacing
 
 FloatArray = npt.NDArray[np.float64]
-VERSION = 2
+VERSION = 3
 GRAY_LEVELS = 32
 MOST_FRAMES = 4
 LOG_SIGMAS_MM = (2.0, 3.0, 4.0, 5.0)
@@ -104,7 +104,9 @@ def _frame_features(frame: npt.NDArray[np.float32], spacing_mm: Spacing) -> Floa
     from scipy.ndimage import gaussian_laplace
 
     image = frame.astype(np.float64)
-    rows = [_image_features(image, gray_levels(image, -1.0, 1.0))]
+    whole = gray_levels(image, -1.0, 1.0)
+    zones = zone_features(whole) | neighborhood_features(whole)
+    rows = [_image_features(image, whole), np.array(list(zones.values()))]
     filtered = [
         gaussian_laplace(image, [sigma / s for s in spacing_mm], mode="nearest")
         for sigma in LOG_SIGMAS_MM
@@ -122,7 +124,5 @@ def _image_features(image: FloatArray, levels: npt.NDArray[np.int64]) -> FloatAr
         | histogram_features(levels)
         | cooccurrence_features(cooccurrence_matrix(levels, GRAY_LEVELS))
         | run_length_features(run_length_matrix(levels, GRAY_LEVELS), levels.size)
-        | zone_features(levels)
-        | neighborhood_features(levels)
     )
     return np.array(list(found.values()))

@@ -69,7 +69,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
         distance_squared=float(np.exp(found.estimate.value)),
         features=pool.dim,
         feature_package="own, IBSI definitions (not PyRadiomics)",
-        families="intensity statistics, GLCM, GLRLM, GLSZM, NGTDM, NGLDM",
+        families="intensity statistics, GLCM, GLRLM; of the original GLSZM, NGTDM, NGLDM",
         filters="original, LoG, undecimated coif1",
         log_sigmas_mm=list(LOG_SIGMAS_MM),
         gray_levels=GRAY_LEVELS,
