@@ -1,4 +1,4 @@
-"""Every interval of fidelity and diversity by simulation (what was tuned on which: docs/fidelity.md).
+"""Every interval of fidelity and diversity by simulation; what was tuned on which: fidelity.md.
 
 Nominal 95 % must hold the expectation at this n (a kernel distance: the truth at infinite n) in 92
 to 98 % of cohorts; ``BEYOND`` names what cannot be brought there. The default run asks for one law,
