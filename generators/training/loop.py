@@ -83,7 +83,7 @@ def run_stage(course: Course, stage: Stage) -> None:
     """Train until the last step, from the last checkpoint if there is one.
 
     Raises:
-        RunBroken: A loss is NaN or infinite; names the last good checkpoint.
+        RunBroken: A loss or gradient is NaN or infinite; names the last good checkpoint.
         BadInput: The folder holds a training with other settings, or the memory does not suffice.
     """
     engine = open_engine(cpu=course.cpu)
@@ -222,12 +222,13 @@ class _Run:
         for name, optimizer in self.optimizers.items():
             trainee = self.stage.trainees[name]
             self.scaler.unscale_(optimizer)
-            norms.append(
-                torch.nn.utils.clip_grad_norm_(
-                    [p for p in trainee.network.parameters() if p.grad is not None],
-                    settings.gradient_clip or math.inf,
-                )
+            norm = torch.nn.utils.clip_grad_norm_(
+                [p for p in trainee.network.parameters() if p.grad is not None],
+                settings.gradient_clip or math.inf,
             )
+            norms.append(float(getattr(norm, "full_tensor", lambda norm=norm: norm)()))
+            if not self.scaler.is_enabled():  # which leaves out such a step
+                self.refuse_nan(step, {f"the gradient of {name}": norms[-1]})
             for group in optimizer.param_groups:
                 group["lr"] = trainee.learning_rate * factor
             self.scaler.step(optimizer)
@@ -235,16 +236,16 @@ class _Run:
             if trainee.ema is not None:
                 trainee.ema.update(trainee.network, step)
         self.scaler.update()
-        return float(getattr(norms[0], "full_tensor", lambda: norms[0])())
+        return norms[0]
 
     def refuse_nan(self, step: int, logged: dict[str, float]) -> None:
-        """Stop before a broken loss reaches the weights."""
+        """Stop before a broken loss or gradient reaches the weights."""
         broken = sorted(name for name, value in logged.items() if not math.isfinite(value))
         if broken:
             good = f"{_told(self.file)}" if self.file.is_file() else "none was written yet"
             raise RunBroken(
                 f"{self.stage.name}: {', '.join(broken)} is not finite at step {step}",
-                "finite losses",
+                "finite numbers",
                 f"Last good checkpoint: {good}. Lower learning_rate or set precision: bf16 or no",
             )
 

@@ -16,14 +16,15 @@ from generators.training.history import read_lines
 SHORT: dict[str, Any] = {
     "data": {"shape": None, "workers": 0, "crop": [24, 24, 24], "spacing_mm": None},
     "stage1": {"epochs": 2, "steps": None, "adversarial_warmup_epochs": 1,
-               "discriminator_channels": 4, "discriminator_layers": 2},
-    "denoiser": {"epochs": 2, "steps": None, "warmup_epochs": 1},
-    "sampling": {"steps": 2},
+               "discriminator_channels": 4, "discriminator_layers": 2, "precision": "no"},
+    "denoiser": {"epochs": 2, "steps": None, "warmup_epochs": 1, "precision": "no"},
+    "sampling": {"steps": 2, "precision": "no"},
     "tensorboard": False,
 }  # fmt: skip
 STAGE = {"num_res_layers": 1}
 NARROW: dict[str, dict[str, Any]] = {
-    "voldit-l-4": {"stage1": {**STAGE, "num_channels": [8, 8, 16], "num_res_channels": [8, 8, 16]}},
+    "voldit-l-4": {"denoiser": {"patch_size": 2},
+                   "stage1": {**STAGE, "num_channels": [8, 8, 16], "num_res_channels": [8, 8, 16]}},
     "cardiodit-l": {"denoiser": {"patch_size": [1, 4, 4, 2]}, "stage1": STAGE},
     "medlord-ds4": {"denoiser": {"num_res_blocks": 1, "attention_levels": [False, True]},
                     "stage1": STAGE},
@@ -34,7 +35,7 @@ MASKED = ("voldit-l-4", "medlord-ds4")
 
 
 def small(preset: str) -> Recipe:
-    """Losses, rates, averages and precision of the preset; sizes of the micro recipes."""
+    """Losses, rates and averages of the preset in float32; sizes of the micro recipes."""
     tree = recipe_tree(preset)
     tree = merged(tree, {"model": SMALL[tree["family"]]["model"]})
     tree = merged(merged(tree, {"model": NARROW[preset]}), SHORT)
@@ -42,7 +43,7 @@ def small(preset: str) -> Recipe:
         tree["data"]["crop"] = None  # it has none
     if preset in MASKED:
         tree["data"]["structures"] = ["heart"]
-        tree["adapter"] = merged(tree["adapter"], {"epochs": 1})
+        tree["adapter"] = merged(tree["adapter"], {"epochs": 1, "precision": "no"})
     else:
         tree["adapter"] = None
     return parse(Recipe, tree, preset)
@@ -64,7 +65,7 @@ def hearts() -> Cohort:
         "voldit-l-4",
         "medlord-ds4",
         "ldm-brain",
-        pytest.param("cardiodit-l", marks=pytest.mark.slow),  # fp16 is slow on a CPU
+        pytest.param("cardiodit-l", marks=pytest.mark.slow),
     ],
 )
 def test_a_published_recipe_trains_through_all_its_losses(

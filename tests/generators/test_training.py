@@ -78,6 +78,23 @@ def test_a_nan_loss_stops_and_names_the_last_good_checkpoint(
         generator.fit(cohort, folder=tmp_path, cpu=True, on_step=poison)
 
 
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    cohort: Cohort, tmp_path: Path
+) -> None:
+    generator = LDM(micro_recipe("ldm", denoiser={"steps": 2, "checkpoint_every": 1}))
+
+    def spoil(stage: str, step: int) -> None:  # the last step has a finite loss and no next one
+        if (stage, step) == ("denoiser", 0):
+            parameter = next(iter(generator.model.denoiser.parameters()))  # type: ignore[union-attr]
+            parameter.register_hook(lambda gradient: gradient * float("nan"))
+
+    told = r"gradient of denoiser is not finite at step 1.*denoiser/last.ckpt"
+    with pytest.raises(RunBroken, match=told):
+        generator.fit(cohort, folder=tmp_path, cpu=True, on_step=spoil)
+    assert read_checkpoint(tmp_path / "denoiser" / "last.ckpt")["step"] == 1
+    assert all(p.isfinite().all() for p in generator.model.parameters())  # type: ignore[union-attr]
+
+
 def test_sharded_weights_are_refused_not_ignored(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
