@@ -22,7 +22,7 @@ from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 4  # of registration and what it is scored by; part of the cache's key
+VERSION = 5  # of registration and what it is scored by; part of the cache's key
 FALSE_RATE = 0.001  # of the fit
 GAP_RATE = 0.01  # of the gap, asked for as well
 MOST = 4000  # synthetic volumes that are registered, the most similar first
@@ -82,20 +82,23 @@ def fit_candidates(
 ) -> Fit:
     """Align preprocessed volumes (c, t, z, y, x) with their candidates (n, k) in train.
 
-    Candidates of the best one's patient, duplicates among them, do not count as the next best.
+    Each is tried as it is and, where that is known, after the generator's autoencoder. Candidates
+    of the best one's patient, duplicates among them, do not count as the next best.
     """
     from audit.copies.registration import align, reduced
     from audit.extractors.ssl3d import extent_mm
 
-    preprocessing, train, k = comparison.preprocessing, comparison.train, rows.shape[1]
     # the source is moved: what the copy's noise hides is not resampled as well
     fixed = np.stack([reduced(still(volume)) for volume in volumes])
-    sources = {int(i): reduced(still(preprocessing(train[int(i)].image))) for i in np.unique(rows)}
+    forms = {int(i): _forms(comparison, int(i)) for i in np.unique(rows)}
+    moving = [form for row in rows.ravel() for form in forms[int(row)]]
+    k = len(moving) // len(rows)
+    rows = np.repeat(rows, k // rows.shape[1], axis=1)
     found = align(
         np.repeat(fixed, k, axis=0),
-        np.stack([sources[int(i)] for i in rows.ravel()]),
+        np.stack(moving),
         shared_anatomy(comparison),
-        extent_mm(preprocessing),
+        extent_mm(comparison.preprocessing),
         device=comparison.workshop.device,
     )
     ncc, ssim = found.partial.reshape(-1, k), found.ssim.reshape(-1, k)
@@ -110,6 +113,16 @@ def fit_candidates(
         gap=_fisher(top) - np.where(np.isfinite(others), others, 0.0),
         source=rows[line, best],
     )
+
+
+def _forms(comparison: Comparison, row: int) -> list[npt.NDArray[np.float32]]:
+    """A training volume as it is and, where that is known, after the generator's autoencoder."""
+    from audit.copies.registration import reduced
+
+    volume = comparison.preprocessing(comparison.train[row].image)
+    autoencode = comparison.workshop.autoencode
+    found = [volume] if autoencode is None else [volume, autoencode(volume[None])[0]]
+    return [reduced(still(form)) for form in found]
 
 
 def confirmed_by(fit: Fit, null: Fit) -> npt.NDArray[np.bool_]:

@@ -77,6 +77,36 @@ def search(population, n, seed, folder):
     return right[:n], recall
 
 
+def through_known(population, n, seed, folder):
+    """Confirmed flags of fresh patients and found copies, EACH, all through a known autoencoder."""
+    make = COHORTS[population]
+    train, holdout = make(n, seed=seed), make(n, role="holdout", seed=seed + 1)
+    grid = fit_preprocessing(train)
+    workshop = Workshop(
+        cache=Cache(folder), seed=0, device="cpu", ledger=Ledger(),
+        autoencode=autoencode, autoencoder_key="half the resolution",
+    )  # fmt: skip
+    sources = [*(train[i] for i in range(EACH)), *make(EACH, role="synthetic", seed=seed + 2)]
+    made = autoencode(np.stack([grid(case.image) for case in sources]))
+    comparison = Comparison(
+        train=train, holdout=holdout, conditions=None, preprocessing=grid, workshop=workshop,
+        synthetic=cohort_of("synthetic", [case_of(v, f"s{i}", grid) for i, v in enumerate(made)]),
+    )  # fmt: skip
+    found = confirm(comparison)
+    right = found.confirmed[:EACH] & (found.fit.source[:EACH] == np.arange(EACH))
+    return found.confirmed[EACH:], right
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("population", ["thorax", "heart"])
+@pytest.mark.parametrize("n", [24, 60])
+def test_copies_through_the_generators_own_autoencoder_are_found(population, n, tmp_path):
+    false, right = through_known(population, n, 3000 + n, tmp_path)
+    print(f"\n{population} n={n}: false {false.sum()} of {EACH}, recall {right.mean()}")
+    assert right.mean() >= 0.9
+    assert false.sum() == 0
+
+
 @pytest.mark.benchmark
 @pytest.mark.parametrize("population", ["thorax", "heart"])
 @pytest.mark.parametrize("n", [24, 60])
