@@ -11,7 +11,7 @@ from audit.metrics.memorization.closest_record import ratio_of_medians
 from audit.metrics.memorization.dar_protocol import dar_protocol, expected_null
 from audit.metrics.memorization.memorized_share import memorized_share
 from audit.metrics.memorization.multiplicity import hits_by_patient
-from audit.metrics.memorization.near_duplicates import near_duplicates
+from audit.metrics.memorization.near_duplicates import near_duplicates, twins_by_chance
 from audit.metrics.memorization.neighbor_ratio import neighbor_ratio
 from audit.metrics.memorization.seed_agreement import agreement
 from audit.statistics.conformal import (
@@ -219,16 +219,37 @@ def test_the_ratio_of_medians_of_one_law_is_one():
     assert estimate.low < 1 < estimate.high
 
 
-def test_a_repeating_generator_has_twins_and_an_honest_one_five_percent():
+def test_a_repeating_generator_has_twins_and_an_honest_one_as_many_as_chance():
     rng = np.random.default_rng(11)
     holdout = rows(60, rng)
     repeated = rows(10, rng)[rng.integers(0, 10, 120)] + 0.1 * rows(120, rng)
-    assert near_duplicates(holdout=holdout, synthetic=repeated, rng=rng).mean() > 0.9
+    found = near_duplicates(holdout=holdout, synthetic=repeated, rng=rng)
+    assert found.value > 0.9
+    assert twins_by_chance(holdout=holdout, synthetic=repeated, rng=rng).max() < found.value
     honest = [
-        near_duplicates(holdout=rows(60, g), synthetic=rows(120, g), rng=g).mean()
+        near_duplicates(holdout=rows(60, g), synthetic=rows(120, g), rng=g).value
         for g in map(np.random.default_rng, range(8))
     ]
     assert np.mean(honest) == pytest.approx(0.05, abs=0.04)
+
+
+def test_the_interval_of_twins_holds_at_few_volumes():
+    """Twins come in pairs: redrawing volumes left out the expectation in half of all cohorts."""
+    estimates = [
+        near_duplicates(holdout=rows(24, g), synthetic=rows(24, g), rng=g)
+        for g in map(np.random.default_rng, range(60))
+    ]
+    expected = np.mean([e.value for e in estimates])
+    assert np.mean([e.low <= expected <= e.high for e in estimates]) >= 0.92
+
+
+def test_chance_alone_explains_the_twins_of_an_honest_generator():
+    p_values = []
+    for g in map(np.random.default_rng, range(40)):
+        both = {"holdout": rows(24, g), "synthetic": rows(24, g)}
+        chance = twins_by_chance(**both, rng=g)
+        p_values.append(np.mean(chance >= near_duplicates(**both, rng=g).value))
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.15
 
 
 def test_hits_are_counted_by_patient_and_not_by_volume():
