@@ -16,6 +16,7 @@ import torch
 from audit.errors import BadInput, RunBroken
 from audit.progress import track
 from generators.checkpoint import read_checkpoint, write_checkpoint
+from generators.hardware import AUTOCAST, sound_convolutions
 from generators.memory import memory_to_spare
 from generators.recipe import Optimization
 from generators.seeds import Draw, derive_seed, seeded_globally
@@ -27,7 +28,6 @@ from generators.training.history import History
 from generators.training.rates import rate_factor
 from generators.training.state import load_stage_state, stage_state
 
-AUTOCAST = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LOWER_TRAINING = "Raise accumulate, set gradient_checkpointing: true or precision: bf16"
 
 Losses = dict[str, torch.Tensor]
@@ -190,6 +190,7 @@ class _Run:
         for piece in range(settings.accumulate):
             batch = {k: v.to(self.engine.device) for k, v in next(batches).items()}
             with ExitStack() as stack:
+                stack.enter_context(sound_convolutions(self.engine.device, settings.precision))
                 if piece + 1 < settings.accumulate and not self.sharded:
                     for call in self.calls.values():
                         stack.enter_context(self.engine.no_sync(call))

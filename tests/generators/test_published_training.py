@@ -16,9 +16,9 @@ from generators.training.history import read_lines
 SHORT: dict[str, Any] = {
     "data": {"shape": None, "workers": 0, "crop": [24, 24, 24], "spacing_mm": None},
     "stage1": {"epochs": 2, "steps": None, "adversarial_warmup_epochs": 1,
-               "discriminator_channels": 4, "discriminator_layers": 2, "precision": "no"},
-    "denoiser": {"epochs": 2, "steps": None, "warmup_epochs": 1, "precision": "no"},
-    "sampling": {"steps": 2, "precision": "no"},
+               "discriminator_channels": 4, "discriminator_layers": 2},
+    "denoiser": {"epochs": 2, "steps": None, "warmup_epochs": 1},
+    "sampling": {"steps": 2},
     "tensorboard": False,
 }  # fmt: skip
 STAGE = {"num_res_layers": 1}
@@ -35,7 +35,7 @@ MASKED = ("voldit-l-4", "medlord-ds4")
 
 
 def small(preset: str) -> Recipe:
-    """Losses, rates and averages of the preset in float32; sizes of the micro recipes."""
+    """Losses, rates, averages and precisions of the preset; sizes of the micro recipes."""
     tree = recipe_tree(preset)
     tree = merged(tree, {"model": SMALL[tree["family"]]["model"]})
     tree = merged(merged(tree, {"model": NARROW[preset]}), SHORT)
@@ -43,7 +43,7 @@ def small(preset: str) -> Recipe:
         tree["data"]["crop"] = None  # it has none
     if preset in MASKED:
         tree["data"]["structures"] = ["heart"]
-        tree["adapter"] = merged(tree["adapter"], {"epochs": 1, "precision": "no"})
+        tree["adapter"] = merged(tree["adapter"], {"epochs": 1})
     else:
         tree["adapter"] = None
     return parse(Recipe, tree, preset)
@@ -65,7 +65,7 @@ def hearts() -> Cohort:
         "voldit-l-4",
         "medlord-ds4",
         "ldm-brain",
-        pytest.param("cardiodit-l", marks=pytest.mark.slow),
+        "cardiodit-l",
     ],
 )
 def test_a_published_recipe_trains_through_all_its_losses(

@@ -15,6 +15,7 @@ from audit.errors import BadInput, RunBroken
 from audit.ledger import Ledger
 from audit.phantoms import heart_cohort, thorax_cohort
 from generators.checkpoint import read_checkpoint
+from generators.hardware import AUTOCAST
 from generators.latent_generator import LatentGenerator
 from generators.models.cardiodit import CardioDiT
 from generators.models.ldm import LDM
@@ -27,7 +28,6 @@ from generators.training.batches import Plan
 from generators.training.denoiser import drop_channels, drop_labels
 from generators.training.ema import Ema
 from generators.training.history import read_lines
-from generators.training.loop import AUTOCAST
 from generators.training.rates import rate_factor
 
 TABLE = "embedding_table.weight"

@@ -47,7 +47,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             scores = [
                 np.array([attacks[name](case) for case in side]) for side in (members, others)
             ]
-            measured.update(judge(name, scores[0], scores[1], rng))
+            measured.update(judge(name, scores[0], scores[1]))
     return measured
 
 
@@ -55,7 +55,6 @@ def judge(
     name: str,
     members: npt.NDArray[np.float64],
     others: npt.NDArray[np.float64],
-    rng: np.random.Generator,
 ) -> dict[str, Outcome]:
     """AUC and, where 100 held-out patients allow it, true positives at 1 % false positives."""
     from scipy.stats import mannwhitneyu
@@ -66,7 +65,7 @@ def judge(
     params = {"attack": name, "members": len(members), "others": len(others)}
     found: dict[str, Outcome] = {
         name: Measurement(
-            estimate=_auc(members, others, rng),
+            estimate=_auc(members, others),
             reference={"real_vs_real": 0.5, "null": 0.5},
             p_value=float(mannwhitneyu(members, others, alternative="less").pvalue),
             params={**params, "test": "Mann-Whitney U, members score lower"},
@@ -87,26 +86,14 @@ def judge(
     return found
 
 
-def _auc(
-    members: npt.NDArray[np.float64], others: npt.NDArray[np.float64], rng: np.random.Generator
-) -> Estimate:
-    """Area under the curve; both sides are redrawn."""
-    wins = (members[:, None] < others) + 0.5 * (members[:, None] == others)
-    value = float(wins.mean())
-    draws = [
-        wins[rng.integers(0, len(members), len(members))][
-            :, rng.integers(0, len(others), len(others))
-        ].mean()
-        for _ in range(500)
-    ]
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(
-        value=value,
-        low=min(value, float(low)),
-        high=max(value, float(high)),
-        n=min(len(members), len(others)),
-        method="percentile bootstrap of both sides by patient",
-    )
+def _auc(members: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> Estimate:
+    """Area under the curve."""
+    from audit.statistics.auc import AUC_METHOD, auc_interval
+
+    value = float(((members[:, None] < others) + 0.5 * (members[:, None] == others)).mean())
+    low, high = auc_interval(value, len(members), len(others))
+    n = min(len(members), len(others))
+    return Estimate(value=value, low=low, high=high, n=n, method=AUC_METHOD)
 
 
 def _some(cohort: Cohort, rng: np.random.Generator) -> Cohort:

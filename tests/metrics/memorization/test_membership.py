@@ -55,7 +55,7 @@ def test_every_attack_finds_the_members_of_a_model_that_memorized(cohorts, attac
 
 def test_a_model_that_knows_neither_side_tells_nothing():
     rng = np.random.default_rng(0)
-    found = judge("loss", rng.random(150), rng.random(150), rng)
+    found = judge("loss", rng.random(150), rng.random(150))
     assert found["loss"].estimate.low < 0.5 < found["loss"].estimate.high
     assert found["loss_tpr"].estimate.low <= 0.05
 
@@ -68,7 +68,7 @@ def test_true_positives_are_counted_below_the_lowest_percent_of_others():
 
 def test_a_small_holdout_shows_no_rate_at_one_percent():
     rng = np.random.default_rng(0)
-    found = judge("pia", rng.random(20), rng.random(20), rng)
+    found = judge("pia", rng.random(20), rng.random(20))
     assert isinstance(found["pia_tpr"], NotComputable)
 
 
