@@ -23,6 +23,7 @@ from audit.statistics.conformal import conformal_p_values
 Rows = npt.NDArray[np.floating]
 ALPHA = 0.05
 DRAWS = 50
+MOST = 500  # volumes of each cohort in a draw: work and memory stay bounded
 RESAMPLES = 20  # of families, in each draw
 PERMUTATIONS = 999
 
@@ -38,10 +39,10 @@ def near_duplicates(*, holdout: Rows, synthetic: Rows, rng: np.random.Generator)
         NotComputable: Fewer than 20 of either.
     """
     size = _matched(len(holdout), len(synthetic))
-    real, made = (_similarities(rows) for rows in (holdout, synthetic))
+    real, made = pearson_rows(holdout), pearson_rows(synthetic)
     shares, redrawn, families = [], [], []
     for _ in range(DRAWS):
-        null, nearest = (_draw(similarity, size, rng) for similarity in (real, made))
+        null, nearest = (_draw(unit, size, rng) for unit in (real, made))
         shares.append(_share(_values(null), _values(nearest)))
         families.append(len(nearest))
         redrawn += [
@@ -71,12 +72,12 @@ def twins_by_chance(
         NotComputable: Fewer than 20 of either.
     """
     size = _matched(len(holdout), len(synthetic))
-    similarity = _similarities(np.concatenate([holdout, synthetic]))
+    unit = pearson_rows(np.concatenate([holdout, synthetic]))
     shares = []
     for _ in range(PERMUTATIONS):
-        rows = rng.permutation(len(similarity))[: 2 * size]
+        rows = rng.permutation(len(unit))[: 2 * size]
         null, nearest = (
-            similarity[np.ix_(half, half)].max(axis=1) for half in (rows[:size], rows[size:])
+            _similarities(unit[half]).max(axis=1) for half in (rows[:size], rows[size:])
         )
         shares.append(_share(null, nearest))
     return np.array(shares)
@@ -119,25 +120,23 @@ def _matched(holdout: int, synthetic: int) -> int:
         raise NotComputable(
             f"{holdout} held-out and {synthetic} synthetic volumes", "at least 20 of each"
         )
-    return min(holdout, synthetic)
+    return min(holdout, synthetic, MOST)
 
 
-def _similarities(rows: Rows) -> npt.NDArray[np.float32]:
-    unit = pearson_rows(rows)
-    similarity = unit @ unit.T
+def _similarities(unit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    similarity: npt.NDArray[np.float32] = unit @ unit.T
     np.fill_diagonal(similarity, -2)
     return similarity
 
 
 def _draw(
-    similarity: npt.NDArray[np.float32], size: int, rng: np.random.Generator
+    unit: npt.NDArray[np.float32], size: int, rng: np.random.Generator
 ) -> list[npt.NDArray[np.float32]]:
     """Similarity of each of ``size`` volumes to its nearest among them, by family."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    rows = rng.choice(len(similarity), size, replace=False)
-    among = similarity[np.ix_(rows, rows)]
+    among = _similarities(unit[rng.choice(len(unit), size, replace=False)])
     nearest = among.argmax(axis=1)
     links = coo_array((np.ones(size), (np.arange(size), nearest)), shape=(size, size))
     _, family = connected_components(links, directed=False)
