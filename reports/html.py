@@ -14,6 +14,7 @@ from audit.result import AuditResult, write_text
 from reports import gallery, provenance, sections, words
 from reports.exemplars import as_json
 from reports.gallery import STEPS, Detail, Gallery
+from reports.headline import conclusion
 from reports.material import Images, Material, read_material
 
 TARGET_MB, CAP_MB = 5.0, 15.0
@@ -80,7 +81,7 @@ def _body(material: Material) -> dict[str, Any]:
         "outcome_kind": kind,
         "headline": _headline(result, word),
         "tiles": sections.tiles(result),
-        "conclusion": sections.conclusion(result),
+        "conclusion": conclusion(result),
         "verdicts": sections.verdict_rows(result.verdicts),
         "accept_command": f"voxaudit baseline accept RUN --metric '{regressed[0]}' --reason '…'"
         if regressed

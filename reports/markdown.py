@@ -2,7 +2,7 @@
 
 from audit.result import AuditResult, Finding
 from reports import words
-from reports.sections import conclusion
+from reports.headline import conclusion
 
 LIMIT_BYTES = 60_000
 

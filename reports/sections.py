@@ -9,6 +9,7 @@ from audit.result import AuditResult, Finding, Verdict
 from reports import bars, words
 from reports.closest import closest_pairs, worst_masks
 from reports.figures import pictures_of
+from reports.headline import adjusted, leading, verdict_of
 from reports.material import Material
 from reports.tables import tables_of
 
@@ -69,43 +70,10 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
                     "what": words.label(finding),
                     "interval": words.interval(finding),
                     "floor": words.floor_text(finding).split("; ")[0],
+                    "verdict": verdict_of(finding),
                 }
             )
     return found
-
-
-def leading(name: str, result: AuditResult) -> Finding | None:
-    """The finding that speaks for a section: its named metric, else its first number.
-
-    One phase of many speaks for none: a folder of volumes has no energy of sampling.
-    """
-    done = [
-        f
-        for f in result.findings
-        if f.section == name and f.status == "ok" and not f.name.endswith("_per_phase")
-    ]
-    for metric in words.HEADLINE.get(name, ()):
-        fits = [f for f in done if f.name == f"{name}.{metric}"]
-        if fits:
-            best = {v: i for i, v in enumerate(words.LEADING_VARIANTS)}
-            return min(fits, key=lambda f: best.get(f.variant, 99))
-    return min(done, key=words.rank) if done else None
-
-
-def conclusion(result: AuditResult) -> list[str]:
-    """The leading numbers in plain language, each with its limit; no overall score."""
-    sentences = [
-        _sentence(name, finding)
-        for name in words.section_names(result)
-        if (finding := leading(name, result)) is not None
-    ]
-    lacking = sum(f.status != "ok" for f in result.findings)
-    if lacking:
-        sentences.append(
-            f"{lacking} of {len(result.findings)} numbers could not be computed; "
-            "each says why in its section."
-        )
-    return sentences
 
 
 def segmenter_notes(findings: Sequence[Finding]) -> list[str]:
@@ -207,58 +175,9 @@ def _rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(name: str, finding: Finding) -> str:
-    value = f"{words.number(finding.value)} {finding.unit}".strip()
-    head = (
-        f"{words.section_title(name)}: {words.label(finding)} is {value} {words.interval(finding)}"
-    )
-    return f"{head}{_reading(finding)}.{_not_excluded(finding)}"
-
-
-def _reading(finding: Finding) -> str:
-    floor = finding.reference.get("real_vs_real")
-    verdict = finding.params.get("verdict")
-    ceiling = floor is not None and floor == finding.reference.get("ceiling")
-    of = "the segmenter's own score on real cases" if ceiling else "real against real"
-    against = f", against {words.number(floor)} for {of}" if floor is not None else ""
-    if isinstance(verdict, str) and verdict:
-        p = f", p = {words.number(finding.p_value, 2)}" if finding.p_value is not None else ""
-        return f"{against} (n = {finding.n}{p}): {verdict}"
-    if floor is None or finding.better == "none" or finding.low is None or finding.high is None:
-        return f"{against}, n = {finding.n}"
-    best = finding.reference.get("real_vs_real_high" if finding.better == "lower" else
-                                 "real_vs_real_low")  # fmt: skip
-    edge = best if best is not None else floor
-    apart = finding.low > edge if finding.better == "lower" else finding.high < edge
-    if ceiling:
-        return f"{against}: " + ("below what real cases reach" if apart else
-                                 f"not shown to be below it with n = {finding.n}")  # fmt: skip
-    return f"{against} at the same n: " + (
-        "worse than the difference between real cohorts"
-        if apart
-        else f"no worse than that, as far as n = {finding.n} can tell"
-    )
-
-
-def _not_excluded(finding: Finding) -> str:
-    """What a clean memorization number leaves open; absence of evidence is no proof of privacy."""
-    if finding.section != "memorization" or finding.value != 0 or not finding.high:
-        return ""
-    return (
-        f" This does not prove privacy: up to {words.number(100 * finding.high, 2)} % of such "
-        "volumes could be copies, and more that the search cannot find (planted recovery says "
-        "which)."
-    )
-
-
 def _test(finding: Finding) -> str:
     parts = [f"p = {words.number(finding.p_value, 2)}"] if finding.p_value is not None else []
-    adjusted = finding.params.get("p_value_adjusted")
-    if isinstance(adjusted, float):
-        family = finding.params["p_family"]
-        parts.append(f"{words.number(adjusted, 2)} after adjusting for the {family}")
-    verdict = finding.params.get("verdict")
-    return "; ".join([*parts, *([verdict] if isinstance(verdict, str) else [])])
+    return "; ".join(part for part in [*parts, adjusted(finding), verdict_of(finding)] if part)
 
 
 def _verdict_numbers(verdict: Verdict) -> str:

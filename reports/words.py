@@ -35,7 +35,7 @@ HEADLINE = {
     "anatomy": ("detection_rate", "joint_anatomy", "organ_volume"),
     "footprint": ("emissions", "energy_per_volume"),
 }
-LEADING_VARIANTS = ("ssl3d", "all", "pooled", "lv")
+LEADING_VARIANTS = ("all", "pooled", "lv")
 
 _SHORT = {
     "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",

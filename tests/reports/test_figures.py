@@ -11,8 +11,9 @@ from reports import bars, words
 from reports.drawings.forest import excess, forest_picture
 from reports.figure import canvas, to_svg
 from reports.figures.adherence import _agreement, bland_altman
+from reports.headline import conclusion, leading
 from reports.material import Material
-from reports.sections import conclusion, leading, missing
+from reports.sections import missing
 from reports.selfcheck import matrix_picture, parse_matrix, shipped_matrix
 
 

@@ -218,7 +218,7 @@ def test_a_comparison_says_what_is_left_out_and_which_run_is_not_finished():
 
 
 def test_one_phase_of_many_does_not_speak_for_the_cost():
-    from reports.sections import conclusion, leading
+    from reports.headline import conclusion, leading
 
     phase = Finding(metric="footprint.energy_per_phase[audit.reading]", value=0.01, low=0.0,
                     high=0.1, level=0.95, n=1, better="lower", unit="Wh")  # fmt: skip

@@ -1,0 +1,141 @@
+"""What a report says first: a number a question, chosen by its evidence and put in plain words."""
+
+from collections.abc import Sequence
+
+from audit.result import AuditResult, Finding
+from reports import words
+from reports.drawings.forest import excess
+
+ALARM = 0.05
+
+
+def leading(name: str, result: AuditResult) -> Finding | None:
+    """The finding that speaks for a section: its named metric, else its first number.
+
+    Where several feature networks measured that metric, the one with the strongest evidence of a
+    difference speaks: none may call fine what another calls different. One phase of many speaks
+    for none: a folder of volumes has no energy of sampling.
+    """
+    done = [
+        f
+        for f in result.findings
+        if f.section == name and f.status == "ok" and not f.name.endswith("_per_phase")
+    ]
+    for metric in words.HEADLINE.get(name, ()):
+        fits = [f for f in done if f.name == f"{name}.{metric}"]
+        if fits:
+            return min(fits, key=_evidence)
+    return min(done, key=words.rank) if done else None
+
+
+def conclusion(result: AuditResult) -> list[str]:
+    """The leading numbers in plain language, each with its limit; no overall score."""
+    sentences = [
+        _sentence(name, finding, result)
+        for name in words.section_names(result)
+        if (finding := leading(name, result)) is not None
+    ]
+    lacking = sum(f.status != "ok" for f in result.findings)
+    if lacking:
+        sentences.append(
+            f"{lacking} of {len(result.findings)} numbers could not be computed; "
+            "each says why in its section."
+        )
+    return sentences
+
+
+def verdict_of(finding: Finding) -> str:
+    """What the metric itself says of its number, or an empty string."""
+    said = finding.params.get("verdict")
+    return said if isinstance(said, str) else ""
+
+
+def adjusted(finding: Finding) -> str:
+    """What a p-value is worth among the others of its result, or an empty string."""
+    p = finding.params.get("p_value_adjusted")
+    if not isinstance(p, float):
+        return ""
+    return f"{words.number(p, 2)} after adjusting for the {finding.params['p_family']}"
+
+
+def _evidence(finding: Finding) -> tuple[float, float, int]:
+    """Sorts the strongest evidence of a difference first.
+
+    Feature networks: the smallest p, and where permutations cannot tell, the value furthest beyond
+    real against real. Other variants are parts of one cohort, and the whole speaks.
+    """
+    order = {variant: i for i, variant in enumerate(words.LEADING_VARIANTS)}
+    place = order.get(finding.variant, len(order))
+    if not _of_network(finding):
+        return 1.0, 0.0, place
+    scaled = excess(finding)
+    p = finding.p_value if finding.p_value is not None else 1.0
+    return p, -scaled[0] if scaled else 0.0, place
+
+
+def _of_network(finding: Finding) -> bool:
+    return "extractor" in finding.params
+
+
+def _sentence(name: str, finding: Finding, result: AuditResult) -> str:
+    value = f"{words.number(finding.value)} {finding.unit}".strip()
+    head = (
+        f"{words.section_title(name)}: {words.label(finding)} is {value} {words.interval(finding)}"
+    )
+    others = _other_networks(finding, result.findings)
+    return f"{head}{_reading(finding)}.{others}{_not_excluded(finding)}"
+
+
+def _other_networks(finding: Finding, findings: Sequence[Finding]) -> str:
+    """What the other feature networks say of the same metric, so that none is left out."""
+    others = [
+        f"by {f.variant}: {said}"
+        for f in findings
+        if f.name == finding.name and f is not finding and _of_network(f)
+        if f.status == "ok" and (said := verdict_of(f))
+    ]
+    return f" {'; '.join(others).replace('by', 'By', 1)}." if others else ""
+
+
+def _reading(finding: Finding) -> str:
+    floor = finding.reference.get("real_vs_real")
+    ceiling = floor is not None and floor == finding.reference.get("ceiling")
+    of = "the segmenter's own score on real cases" if ceiling else "real against real"
+    against = f", against {words.number(floor)} for {of}" if floor is not None else ""
+    if said := verdict_of(finding):
+        p = f", p = {words.number(finding.p_value, 2)}" if finding.p_value is not None else ""
+        return f"{against} (n = {finding.n}{p}{_among_networks(finding)}): {said}"
+    if floor is None or finding.better == "none" or finding.low is None or finding.high is None:
+        return f"{against}, n = {finding.n}"
+    best = finding.reference.get("real_vs_real_high" if finding.better == "lower" else
+                                 "real_vs_real_low")  # fmt: skip
+    edge = best if best is not None else floor
+    apart = finding.low > edge if finding.better == "lower" else finding.high < edge
+    if ceiling:
+        return f"{against}: " + ("below what real cases reach" if apart else
+                                 f"not shown to be below it with n = {finding.n}")  # fmt: skip
+    return f"{against} at the same n: " + (
+        "worse than the difference between real cohorts"
+        if apart
+        else f"no worse than that, as far as n = {finding.n} can tell"
+    )
+
+
+def _among_networks(finding: Finding) -> str:
+    """The adjusted p where the smallest of several speaks: alone it would alarm too often."""
+    p = finding.params.get("p_value_adjusted")
+    if not _of_network(finding) or not isinstance(p, float):
+        return ""
+    lost = finding.p_value is not None and finding.p_value <= ALARM < p
+    return f", adjusted {words.number(p, 2)}{', no longer small' if lost else ''}"
+
+
+def _not_excluded(finding: Finding) -> str:
+    """What a clean memorization number leaves open; absence of evidence is no proof of privacy."""
+    if finding.section != "memorization" or finding.value != 0 or not finding.high:
+        return ""
+    return (
+        f" This does not prove privacy: up to {words.number(100 * finding.high, 2)} % of such "
+        "volumes could be copies, and more that the search cannot find (planted recovery says "
+        "which)."
+    )

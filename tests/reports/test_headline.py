@@ -1,0 +1,59 @@
+"""The first thing a reader sees: which number speaks for a question, and what it says."""
+
+from audit.result import AuditResult, Finding
+from reports.headline import conclusion, leading
+from reports.sections import tiles
+
+FINE, DIFFERS = "not distinguishable at this n", "differs from real"
+
+
+def by_network(extractor, p, *, verdict=FINE, adjusted=None, **more):
+    params = {"extractor": extractor, "verdict": verdict}
+    if adjusted is not None:
+        params |= {"p_value_adjusted": adjusted, "p_family": "69 tests of this result"}
+    fields = {"value": 1.0, "low": 0.5, "high": 1.5, "n": 24, "better": "lower"} | more
+    return Finding(metric=f"fidelity.kernel_distance[{extractor}]", p_value=p, params=params,
+                   **fields)  # fmt: skip
+
+
+def test_a_network_that_sees_a_difference_speaks_for_one_that_is_blind_to_it():
+    blind = by_network("ssl3d", 0.4)
+    sees = by_network("intensity", 0.001, verdict=DIFFERS)
+    for findings in ((blind, sees), (sees, blind)):
+        result = AuditResult(findings=findings)
+        assert leading("fidelity", result) is sees
+        sentence = conclusion(result)[0]
+        assert "Kernel distance, intensity" in sentence
+        assert sentence.endswith(f"{DIFFERS}. By ssl3d: {FINE}.")
+        assert tiles(result)[0]["verdict"] == DIFFERS
+
+
+def test_where_permutations_tell_no_more_the_further_one_speaks():
+    floor = {"real_vs_real": 0.0, "real_vs_real_high": 1.0}
+    near = by_network("ssl3d", 0.001, verdict=DIFFERS, reference=floor, value=1.2)
+    far = by_network("intensity", 0.001, verdict=DIFFERS, reference=floor, value=60.0, high=70.0)
+    assert leading("fidelity", AuditResult(findings=(near, far))) is far
+
+
+def test_the_smallest_of_several_p_values_comes_with_its_adjusted_one():
+    lost = by_network("ssl3d", 0.046, verdict=DIFFERS, adjusted=0.068)
+    kept = by_network("ssl3d", 0.001, verdict=DIFFERS, adjusted=0.005)
+    said = conclusion(AuditResult(findings=(lost,)))[0]
+    assert "p = 0.046, adjusted 0.068, no longer small" in said
+    assert "p = 0.001, adjusted 0.005): " in conclusion(AuditResult(findings=(kept,)))[0]
+
+
+def test_a_network_without_a_number_is_not_quoted():
+    gone = Finding(metric="fidelity.kernel_distance[dino]", status="not_computable", reason="no.",
+                   params={"extractor": "dino", "verdict": FINE})  # fmt: skip
+    sentence = conclusion(AuditResult(findings=(by_network("ssl3d", 0.4), gone)))[0]
+    assert "dino" not in sentence
+
+
+def test_parts_of_one_cohort_do_not_outvote_the_whole():
+    def dice(variant, p):
+        return Finding(metric=f"adherence.dice[{variant}]", value=0.9, low=0.8, high=0.95, n=24,
+                       better="higher", p_value=p)  # fmt: skip
+
+    whole, part = dice("all", 0.5), dice("rv", 0.01)
+    assert leading("adherence", AuditResult(findings=(part, whole))) is whole
