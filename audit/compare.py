@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audit.comparability import why_not_comparable
 from audit.errors import BadInput
 from audit.gates.noninferiority import Harm, harm_by_intervals, harm_by_pairs
 from audit.result import AuditResult, Finding, load_result
@@ -110,7 +111,7 @@ def compare(runs: Sequence[Run]) -> list[Row]:
     for other in others:
         by_name = {f.metric: f for f in other.result.findings}
         rows += [
-            _compare(old, by_name.get(old.metric), other.name) for old in first.result.findings
+            _compare(old, by_name.get(old.metric), first, other) for old in first.result.findings
         ]
         rows += _paired(first, other)
     return rows
@@ -129,8 +130,8 @@ def comparison_frame(rows: Sequence[Row]) -> "pd.DataFrame":
     return pd.DataFrame([row.as_dict() for row in rows])
 
 
-def _compare(old: Finding, new: Finding | None, run: str) -> Row:
-    shared: dict[str, Any] = {"metric": old.metric, "run": run, "unit": old.unit}
+def _compare(old: Finding, new: Finding | None, first: Run, other: Run) -> Row:
+    shared: dict[str, Any] = {"metric": old.metric, "run": other.name, "unit": old.unit}
     value = new.value if new else None
     if new is None or new.status != "ok" or old.status != "ok":
         why = "not measured" if new is None else (new.reason or old.reason or "no number")
@@ -138,7 +139,7 @@ def _compare(old: Finding, new: Finding | None, run: str) -> Row:
                    note=why)  # fmt: skip
     if not old.comparability or old.comparability != new.comparability:
         return Row(**shared, baseline=old.value, value=value, harm=None, word="not comparable",
-                   note="other n, masks, preprocessing, hold-out, weights or version")  # fmt: skip
+                   note=why_not_comparable(old, new, first.result, other.result))  # fmt: skip
     ends = (old.value, old.low, old.high, new.value, new.low, new.high)
     if None in ends or old.better == "none":
         note = "no better direction" if old.better == "none" else "no interval"

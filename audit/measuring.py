@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audit.cache import key_of
+from audit.comparability import DEFINING
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.metric import METRICS, Measurement, Metric, Outcome, missing_needs
@@ -94,21 +95,7 @@ def _profile(comparison: Comparison) -> dict[str, Any]:
 
 def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that define a number; what merely describes this run's fit is left out."""
-    return {k: v for k, v in params.items() if k in _DEFINING}
-
-
-_DEFINING = {
-    "extractor",
-    "weights_sha256",
-    "kernel",
-    "k",
-    "tolerance_mm",
-    "definition",
-    "segmenter",
-    "components",
-    "host",
-    "voxels",
-}
+    return {k: v for k, v in params.items() if k in DEFINING}
 
 
 def _case_values(outcomes: Iterable[Outcome]) -> "pd.DataFrame | None":

@@ -6,7 +6,7 @@ import pytest
 
 from audit.compare import Run, compare, open_runs
 from audit.errors import BadInput
-from audit.result import AuditResult, Finding, write_result
+from audit.result import AuditResult, CohortSummary, Finding, write_result
 
 
 def finding(value, low, high, metric="adherence.dice[lv]", better="higher", key="k", **more):
@@ -32,6 +32,51 @@ def test_other_settings_are_not_compared():
     row = one(finding(0.9, 0.8, 1.0), finding(0.8, 0.7, 0.9, key="z"))
     assert row.word == "not comparable"
     assert row.harm is None
+
+
+def cohort(n=24, hash="a"):
+    return CohortSummary(n=n, n_subjects=n, hash=hash)
+
+
+COHORTS = {"holdout": cohort(), "synthetic": cohort(hash="s")}
+
+
+def recorded(params=None, cohorts=None, metric="fidelity.x[ssl3d]", key="z", **provenance):
+    params = {"extractor": "ssl3d", "version": 1, "slope": 0.1} | (params or {})
+    found = finding(0.9, 0.8, 1.0, metric=metric, key=key, params=params)
+    provenance = {"preprocessing": {"shape": [1, 32, 32, 32], "channels": 1}} | provenance
+    result = AuditResult(findings=(found,), cohorts=COHORTS | (cohorts or {}),
+                         provenance=provenance)  # fmt: skip
+    return Run(name="r", result=result, cases=None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"params": {"version": 2}}, "version of the metric 1 → 2"),
+        ({"params": {"extractor": "intensity"}}, "extractor ssl3d → intensity"),
+        ({"params": {"weights_sha256": "ab" * 32}}, "weights none → abababab…"),
+        ({"cohorts": {"holdout": cohort(30, "b")}}, "hold-out 24 → 30 cases"),
+        ({"cohorts": {"holdout": cohort(24, "b")}}, "other hold-out of equal n"),
+        ({"cohorts": {"synthetic": cohort(12)}}, "24 → 12 synthetic cases"),
+        ({"cohorts": {"conditions": cohort()}}, "requested masks none → 24 cases"),
+        ({"profile": "smoke"}, "profile none → smoke"),
+        ({"preprocessing": {"shape": [1, 16, 16, 16], "channels": 1}},
+         "preprocessing: shape [1, 32, 32, 32] → [1, 16, 16, 16]"),
+        ({"key": ""}, "a run says nothing of its settings"),
+        ({"params": {"slope": 0.2}}, "a setting that the results do not record"),
+    ],
+)  # fmt: skip
+def test_the_one_reason_that_holds_is_given_and_no_other(changed, reason):
+    row = compare([recorded(key="k"), recorded(**changed)])[0]
+    assert (row.word, row.note) == ("not comparable", reason)
+
+
+def test_a_cost_is_not_told_apart_by_its_cohort():
+    metric = "footprint.energy_per_volume"
+    other = recorded(metric=metric, cohorts={"holdout": cohort(9)}, params={"host": "b"})
+    row = compare([recorded(metric=metric, key="k", params={"host": "a"}), other])[0]
+    assert row.note == "machine a → b"
 
 
 def test_a_missing_number_gives_its_reason():

@@ -116,6 +116,13 @@ def test_no_baseline_or_another_key_is_not_comparable(baseline):
         assert "n 100 → 200" in decision.verdicts[0].message
 
 
+def test_what_merely_describes_a_fit_is_no_reason():
+    old = accept([run(1.0, key="a", params={"version": 1, "slope": 0.3})], reason="old")
+    new = run(1.0, key="b", params={"version": 2, "slope": 0.4, "segmenter": {"kind": "x"}})
+    message = judge(new, gates=gates(), baseline=old).verdicts[0].message
+    assert message.endswith("not comparable with the baseline: version of the metric 1 → 2")
+
+
 def test_an_empty_key_is_never_comparable():
     baseline = accept([run(1.0, key="")], reason="old")
     decision = judge(run(1.0, key=""), gates=gates(margin=9), baseline=baseline)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from audit.baseline import Baseline, BaselineMetric
+from audit.comparability import differing_params
 from audit.errors import BadInput
 from audit.gates.energy import MARGIN, harm_by_runs, is_energy
 from audit.gates.gates_file import Gate, GatesFile, margin_of
@@ -80,15 +81,14 @@ def _obstacle(finding: Finding, old: BaselineMetric | None) -> str:
         return "the baseline does not hold this metric; accept one: voxaudit baseline accept"
     if finding.comparability and finding.comparability == old.comparability:
         return ""
-    differing = [
-        f"{name} {old.params.get(name)} → {finding.params.get(name)}"
-        for name in sorted({*old.params, *finding.params})
-        if isinstance(finding.params.get(name), str | int | float | bool)
-        and old.params.get(name) != finding.params.get(name)
-    ]
+    # A baseline keeps plain values only.
+    plain = {k: v for k, v in finding.params.items() if isinstance(v, str | int | float | bool)}
+    differing = differing_params(old.params, plain)
     if old.n != finding.n:
         differing.append(f"n {old.n} → {finding.n}")
-    what = "; ".join(differing) or "preprocessing, hold-out or versions differ"
+    what = "; ".join(differing) or (
+        "hold-out, requested masks, preprocessing or profile; the baseline does not hold which"
+    )
     return f"not comparable with the baseline: {what}"
 
 
