@@ -4,19 +4,19 @@ Chromium runs by default; Firefox and WebKit are ``slow``: each starts three tim
 """
 
 import contextlib
-import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from chromium import Chromium
+from firefox import Firefox
+from webkit import WebKit
+
+ENGINES = {"chromium": Chromium, "firefox": Firefox, "webkit": WebKit}
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("firefox", "webkit")]
-
-
-def _drivers():
-    spec = importlib.util.spec_from_file_location("drivers", Path(__file__).with_name("drivers.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module", params=["chromium", *SLOW])
@@ -24,4 +24,4 @@ def page(request, tmp_path_factory):
     """A tab of a running browser."""
     with contextlib.ExitStack() as ended:
         folder = tmp_path_factory.mktemp(request.param)
-        yield _drivers().ENGINES[request.param](folder, ended.callback)
+        yield ENGINES[request.param](folder, ended.callback)
