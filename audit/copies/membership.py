@@ -1,7 +1,10 @@
 """Membership inference against a diffusion model through one callback: its noise prediction.
 
 What a generator of ours gives as ``generator.membership_target()``; the attacks return one score a
-case, lower for cases that look like members of the training set.
+case. Members score lower in the papers. PIA and SecMI start from the clean latent without noise and
+measure how much the predicted noise changes from one timestep to another: a model that has learned
+few patients by heart changes more on them than on others, whose details it takes for noise at all
+timesteps alike, and members score higher (docs/over-training.md).
 """
 
 import itertools

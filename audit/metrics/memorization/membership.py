@@ -1,12 +1,18 @@
 """Can an attacker with the model tell its training patients from others?
 
-Area under the curve of three attacks, train against hold-out; 0.5 is a coin. The share of members
-found at 1 % false alarms is given too where the hold-out is large enough for it. Both sides must
-come from the same site and scanner, or the attack reads that instead. On request only
-(``--only memorization.membership``): it takes about 20 denoiser calls a patient.
+Area under the curve of three attacks, train against hold-out: 0.5 is a coin, and the further from
+it, on either side, the more was memorized. Members score lower in the papers, higher with PIA and
+SecMI on a small model that has learned its patients by heart; an attacker learns the direction from
+a model of his own, so the test is two-sided and ``params`` says which side scored lower. Where the
+hold-out is large enough, the share of members found at 1 % false alarms is given too, from the side
+on which they lie: its reference is what chance gives on a side chosen beforehand, and choosing it
+from the same patients adds about a sixth to that. Both cohorts must come from the same site and
+scanner, or the attack reads that instead. On request only (``--only memorization.membership``): it
+takes about 20 denoiser calls a patient.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +26,7 @@ from audit.metric import Measurement, Metric, Outcome
 
 MOST = 128
 FALSE_ALARMS = 0.01
+LEVEL = 0.05
 ATTACKS = ("loss", "pia", "secmi")
 
 
@@ -59,35 +66,63 @@ def judge(
     """AUC and, where 100 held-out patients allow it, true positives at 1 % false positives."""
     from scipy.stats import mannwhitneyu
 
-    from audit.copies.membership import true_positives_at
-    from audit.statistics.conformal import share_by_subject
-
-    params = {"attack": name, "members": len(members), "others": len(others)}
+    area = _auc(members, others)
+    p_value = float(mannwhitneyu(members, others, alternative="two-sided").pvalue)
+    lower = "members" if area.value >= 0.5 else "others"
+    params = {
+        "attack": name,
+        "members": len(members),
+        "others": len(others),
+        "lower_scores": lower,
+    }
     found: dict[str, Outcome] = {
         name: Measurement(
-            estimate=_auc(members, others),
+            estimate=area,
             reference={"real_vs_real": 0.5, "null": 0.5},
-            p_value=float(mannwhitneyu(members, others, alternative="less").pvalue),
-            params={**params, "test": "Mann-Whitney U, members score lower"},
+            p_value=p_value,
+            params={
+                **params,
+                "test": "Mann-Whitney U, two-sided",
+                "verdict": _words(lower, p_value),
+            },
         )
     }
-    if len(others) * FALSE_ALARMS < 1:
-        found[f"{name}_tpr"] = NotComputable(
-            f"{len(others)} held-out patients show no false-positive rate of 1 %", "at least 100"
-        )
-        return found
-    share = true_positives_at(members, others, FALSE_ALARMS)
-    hits = np.arange(len(members)) < round(share * len(members))
-    found[f"{name}_tpr"] = Measurement(
-        estimate=share_by_subject(hits, [str(i) for i in range(len(members))]),
-        reference={"real_vs_real": FALSE_ALARMS, "null": FALSE_ALARMS},
-        params={**params, "false_positive_rate": FALSE_ALARMS},
-    )
+    found[f"{name}_tpr"] = _found_at_one_percent(members, others, params)
     return found
 
 
+def _words(lower: str, p_value: float) -> str:
+    if p_value > LEVEL:
+        return "members not shown to be told apart"
+    told = "members are told apart"
+    return told if lower == "members" else f"{told}: they score higher, against the papers"
+
+
+def _found_at_one_percent(
+    members: npt.NDArray[np.float64], others: npt.NDArray[np.float64], params: dict[str, Any]
+) -> Outcome:
+    """The share of members beyond all but 1 % of the others, on the side where members lie."""
+    from audit.copies.membership import true_positives_at
+    from audit.statistics.conformal import share_by_subject
+
+    allowed = int(np.floor(len(others) * FALSE_ALARMS + 1e-9))
+    if allowed < 1:
+        return NotComputable(
+            f"{len(others)} held-out patients show no false-positive rate of 1 %", "at least 100"
+        )
+    turn = 1 if params["lower_scores"] == "members" else -1
+    share = true_positives_at(turn * members, turn * others, FALSE_ALARMS)
+    hits = np.arange(len(members)) < round(share * len(members))
+    chance = (allowed + 1) / (len(others) + 1)
+    return Measurement(
+        estimate=share_by_subject(hits, [str(i) for i in range(len(members))]),
+        reference={"real_vs_real": chance, "null": chance},
+        params={**params, "false_positive_rate": FALSE_ALARMS},
+    )
+
+
 def _auc(members: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> Estimate:
-    """Area under the curve."""
+    """Share of pairs in which the member scores lower."""
     from audit.statistics.auc import AUC_METHOD, auc_interval
 
     value = float(((members[:, None] < others) + 0.5 * (members[:, None] == others)).mean())
@@ -104,9 +139,10 @@ def _some(cohort: Cohort, rng: np.random.Generator) -> Cohort:
 
 METRIC = Metric(
     compute=compute,
-    better="lower",
+    better="none",  # worse on both sides of 0.5
     bounds=(0.0, 1.0),
     needs=("holdout", "generator"),
     source="Loss; PIA: Kong et al. 2023, arXiv:2305.18355; SecMI: Duan et al. 2023, 2302.01316",
+    version=2,  # 2: two-sided
     default=False,
 )

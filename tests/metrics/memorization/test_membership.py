@@ -10,7 +10,7 @@ from audit.copies.membership import (
     true_positives_at,
 )
 from audit.errors import NotComputable
-from audit.metrics.memorization.membership import compute, judge
+from audit.metrics.memorization.membership import METRIC, compute, judge
 from audit.phantoms import thorax_cohort
 
 
@@ -58,6 +58,33 @@ def test_a_model_that_knows_neither_side_tells_nothing():
     found = judge("loss", rng.random(150), rng.random(150))
     assert found["loss"].estimate.low < 0.5 < found["loss"].estimate.high
     assert found["loss_tpr"].estimate.low <= 0.05
+
+
+def test_members_that_score_higher_are_as_much_of_a_trace():
+    rng = np.random.default_rng(0)
+    members, others = 2 + rng.random(120), rng.random(120)
+    found = {side: judge("secmi", *pair) for side, pair in (
+        ("higher", (members, others)), ("lower", (others, members)))}  # fmt: skip
+    areas = {side: one["secmi"] for side, one in found.items()}
+    assert (areas["higher"].estimate.value, areas["lower"].estimate.value) == (0.0, 1.0)
+    assert areas["higher"].p_value == areas["lower"].p_value < 1e-6
+    assert areas["higher"].params["lower_scores"] == "others"
+    assert areas["higher"].params["verdict"].startswith("members are told apart: they score higher")
+    assert areas["lower"].params["verdict"] == "members are told apart"
+    for one in found.values():
+        assert one["secmi_tpr"].estimate.value == 1.0
+    assert METRIC.better == "none"
+
+
+def test_an_attack_that_tells_nothing_keeps_its_level_and_its_chance_rate():
+    rng = np.random.default_rng(1)
+    found = [judge("pia", rng.normal(size=128), rng.normal(size=128)) for _ in range(400)]
+    called = np.mean(["not shown" not in one["pia"].params["verdict"] for one in found])
+    assert 0.02 <= called <= 0.08
+    rates = [one["pia_tpr"].estimate.value for one in found]
+    chance = found[0]["pia_tpr"].reference["null"]
+    assert chance == 2 / 129
+    assert chance * 0.9 < np.mean(rates) < chance * 1.35
 
 
 def test_true_positives_are_counted_below_the_lowest_percent_of_others():
