@@ -12,6 +12,7 @@ DEFINING = {
     "definition": "definition",
     "extractor": "extractor",
     "weights_sha256": "weights",
+    "trained_on": "training cohort of the encoder",
     "kernel": "kernel",
     "k": "k",
     "components": "components",

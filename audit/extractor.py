@@ -24,6 +24,7 @@ from audit.registry import Registry
 if TYPE_CHECKING:
     from audit.ledger import Ledger
 
+Autoencode = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 EXTRACTORS = Registry("audit.extractors", "EXTRACTOR")
 PATIENCE_S = 300.0
 POLL_S = 0.2
@@ -40,7 +41,8 @@ class Workshop:
         ledger: Where time and energy are booked.
         weights: Local files given by the user, by extractor name.
         autoencode: The generator's own decode(encode(...)) of volumes (b, c, t, z, y, x), where it
-            is known: copies come through it, so the copy encoder and its null should too.
+            is known: copies come through it, so the copy encoder learns it, and sources and null
+            of the copy search pass through it.
         autoencoder_key: Hash of the weights behind ``autoencode``.
     """
 
@@ -49,7 +51,7 @@ class Workshop:
     device: str
     ledger: "Ledger"
     weights: dict[str, Path] = field(default_factory=dict)
-    autoencode: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]] | None = None
+    autoencode: Autoencode | None = None
     autoencoder_key: str = ""
 
 

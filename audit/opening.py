@@ -1,7 +1,6 @@
 """From what a user names to a Comparison: cohorts opened and checked, extractors chosen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from audit.errors import BadInput
 from audit.extractor import EXTRACTORS, Workshop
 from audit.ledger import Ledger
 from audit.ledger_lines import SAMPLES
-from audit.networks.autoencoder_views import autoencoder_of
-from audit.preprocessing import Preprocessing, fit_preprocessing
+from audit.networks.autoencoder import autoencoder_of
+from audit.preprocessing import fit_preprocessing
 
 CohortLike = Cohort | str | Path
 
@@ -49,7 +48,6 @@ def build_comparison(
         extractors: Feature networks to use; None takes the defaults.
         weights: Local weight files by extractor name.
         options: Settings by part: ``segmenter``, ``encoder_seeds``, ``real_images_public``, ...;
-            ``autoencoder_views`` (off) shows the copy encoder the generator's autoencoder.
         generator: The generator itself, for metrics that need its loss.
         ledger: Where time and energy are booked; None makes a meterless one.
         cache: Store of features and weights; None takes the user's.
@@ -65,15 +63,16 @@ def build_comparison(
     cohorts = _open_all(train, holdout, synthetic, conditions, how)
     names = _chosen(extractors)
     preprocessing = fit_preprocessing(cohorts["train"])
+    autoencode, autoencoder_key = autoencoder_of(generator, preprocessing)
     workshop = Workshop(
         cache=cache or default_cache(),
         seed=seed,
         device=device or _device(),
         ledger=ledger or Ledger(),
         weights=dict(weights or {}),
+        autoencode=autoencode,
+        autoencoder_key=autoencoder_key,
     )
-    if (options or {}).get("autoencoder_views") is True:
-        workshop = _with_autoencoder(workshop, generator, preprocessing)
     return Comparison(
         **cohorts,
         preprocessing=preprocessing,
@@ -92,12 +91,6 @@ def _chosen(extractors: Sequence[str] | None) -> tuple[str, ...]:
     for name in names:
         EXTRACTORS.match((name,))
     return names
-
-
-def _with_autoencoder(workshop: Workshop, generator: Any, preprocessing: Preprocessing) -> Workshop:
-    """The workshop with the generator's own decode(encode(...)), where it has one."""
-    autoencode, key = autoencoder_of(generator, preprocessing)
-    return replace(workshop, autoencode=autoencode, autoencoder_key=key)
 
 
 def _open_all(

@@ -120,9 +120,21 @@ def _forms(comparison: Comparison, row: int) -> list[npt.NDArray[np.float32]]:
     from audit.copies.registration import reduced
 
     volume = comparison.preprocessing(comparison.train[row].image)
+    own = reduced(still(volume))
     autoencode = comparison.workshop.autoencode
-    found = [volume] if autoencode is None else [volume, autoencode(volume[None])[0]]
-    return [reduced(still(form)) for form in found]
+    if autoencode is None:
+        return [own]
+    key = key_of(
+        autoencoded=VERSION,
+        voxels=comparison.train.case_hashes[row],
+        preprocessing=comparison.preprocessing.as_params(),
+        autoencoder=comparison.workshop.autoencoder_key,
+        device=comparison.workshop.device,
+    )
+    through = comparison.workshop.cache.arrays(
+        key, lambda: {"volume": reduced(still(autoencode(volume[None])[0]))}
+    )
+    return [own, through["volume"]]
 
 
 def confirmed_by(fit: Fit, null: Fit) -> npt.NDArray[np.bool_]:

@@ -4,8 +4,8 @@ Held-out and synthetic volumes are looked up in the same database (train) in the
 that their similarities can be compared; a held-out volume is known not to be a copy.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from audit.cache import key_of
 from audit.comparison import Comparison, Features
 from audit.errors import NotComputable
 from audit.estimate import Estimate
+from audit.extractor import Autoencode
 from audit.neighbors import pearson_rows, search_params, top_k, top_k_of_others
 from audit.neighbors.embedding_store import store_embeddings
 from audit.pseudonym import pseudonym
@@ -73,10 +74,17 @@ class Matches:
 def extractor_of(comparison: Comparison) -> str:
     """The extractor that memorization uses.
 
-    Option ``memorization_extractor``; else the first copy encoder that was asked for, else ssl3d.
+    Option ``memorization_extractor``; else the first copy encoder that was asked for, else ssl3d;
+    in its place, where the generator's autoencoder is known and no weights are given, the one that
+    has learned that autoencoder.
     """
+    chosen = comparison.options.get("memorization_extractor")
+    if chosen is not None:
+        return str(chosen)
     asked = [name for name in comparison.extractor_names if name in COPY_ENCODERS]
-    return str(comparison.options.get("memorization_extractor", [*asked, "ssl3d"][0]))
+    name, workshop = [*asked, "ssl3d"][0], comparison.workshop
+    known = workshop.autoencode is not None and "ssl3d" not in workshop.weights
+    return "ssl3d_autoencoded" if name == "ssl3d" and known else name
 
 
 def find_matches(comparison: Comparison) -> Matches:
@@ -102,16 +110,26 @@ def search_matches(comparison: Comparison) -> Matches:
     return comparison.once("memorization:matches", lambda: _search(comparison))
 
 
-def matches_of(features: Features, *, holdout: FloatArray | None = None) -> Matches:
-    """As ``find_matches`` on features, without the gate.
+def matched_features(comparison: Comparison) -> Features:
+    """Features for copy searches, with the hold-out as a copy of it would look.
 
-    Args:
-        features: Of the three cohorts.
-        holdout: Features of the hold-out after the generator's autoencoder, to be used as null.
+    Where the generator's autoencoder is known, samples bear its blur, so that held-out volumes pass
+    through it as well; elsewhere they are as they are. ``params["null"]`` says which.
     """
+    features = comparison.features(extractor_of(comparison))
+    autoencode = comparison.workshop.autoencode
+    if autoencode is None:
+        return replace(features, params={**features.params, "null": "raw"})
+    held = comparison.once("memorization:null", lambda: _embedded_holdout(comparison, autoencode))
+    null = "passed through the generator's autoencoder"
+    return replace(features, holdout=held, params={**features.params, "null": null})
+
+
+def matches_of(features: Features) -> Matches:
+    """As ``find_matches`` on features, without the gate."""
     train, synthetic = pearson_rows(features.train), pearson_rows(features.synthetic)
     rows = one_volume_each(features.holdout_subjects)
-    embedded = (features.holdout if holdout is None else holdout)[rows]
+    embedded = features.holdout[rows]
     null = pearson_rows(embedded)
     k = min(NEIGHBORS, len(train))
     synthetic_similarity, synthetic_index = top_k(synthetic, train, k)
@@ -134,7 +152,6 @@ def matches_of(features: Features, *, holdout: FloatArray | None = None) -> Matc
         params={
             **features.params,
             **search_params(rows=len(train)),
-            "null": "raw" if holdout is None else "passed through the generator's autoencoder",
             "n_null": len(rows),
             "n_train": len(train),
             "n_synthetic": len(synthetic),
@@ -174,31 +191,37 @@ def require_trusted(comparison: Comparison) -> None:
         )
 
 
-def disturbed_holdout(comparison: Comparison, rows: npt.NDArray[np.intp], seed: int) -> FloatArray:
-    """Embeddings (n, d) of held-out volumes, disturbed as in training but from another stream."""
+def disturbed_holdout(
+    comparison: Comparison, rows: npt.NDArray[np.intp], seeds: Sequence[int]
+) -> FloatArray:
+    """Embeddings (seeds, n, d) of held-out volumes, disturbed as in training but otherwise drawn.
+
+    After the generator's autoencoder where that is known: all its copies come through it.
+    """
     import torch
 
     from audit.extractors.ssl3d import extent_mm
     from audit.networks.ssl_training import Recipe, disturb
 
     encoder = comparison.encoder(extractor_of(comparison))
+    autoencode = comparison.workshop.autoencode
     extent, recipe = extent_mm(comparison.preprocessing), Recipe()
     embedded = []
     for row in rows:
-        rng = torch.Generator().manual_seed(seed * 1_000_003 + int(row))
         volume = comparison.preprocessing(comparison.holdout[int(row)].image)[None]
-        seen = disturb(
-            torch.from_numpy(volume), extent, recipe, rng, comparison.workshop.autoencode
-        )
-        embedded.append(encoder.embed(seen.numpy())[0])
-    return np.stack(embedded)
+        volume = volume if autoencode is None else autoencode(volume)
+        for seed in seeds:
+            rng = torch.Generator().manual_seed(seed * 1_000_003 + int(row))
+            seen = disturb(torch.from_numpy(volume), extent, recipe, rng)
+            embedded.append(encoder.embed(seen.numpy())[0])
+    return np.stack(embedded).reshape(len(rows), len(seeds), -1).swapaxes(0, 1)
 
 
 def _search(comparison: Comparison) -> Matches:
-    features = comparison.features(extractor_of(comparison))
-    keep_embeddings(comparison, features)
+    features = matched_features(comparison)
+    keep_embeddings(comparison, comparison.features(extractor_of(comparison)))
     with comparison.workshop.ledger.phase("audit.neighbors"):
-        found = matches_of(features, holdout=_autoencoded_holdout(comparison))
+        found = matches_of(features)
         pairs = len(features.train) * (len(features.synthetic) + len(features.holdout))
         comparison.workshop.ledger.work(pairs=pairs)
     return found
@@ -230,16 +253,21 @@ def _part(rows: FloatArray, part: range) -> npt.NDArray[np.float32]:
     return rows[part.start : part.stop].astype(np.float32)
 
 
-def _autoencoded_holdout(comparison: Comparison) -> FloatArray | None:
-    autoencode = comparison.workshop.autoencode
-    if autoencode is None:
-        return None
-    encoder = comparison.encoder(extractor_of(comparison))
-    rows = [
-        encoder.embed(autoencode(comparison.preprocessing(case.image)[None]))[0]
-        for case in comparison.holdout
-    ]
-    return np.stack(rows)
+def _embedded_holdout(comparison: Comparison, autoencode: Autoencode) -> npt.NDArray[np.float64]:
+    """Embeddings (h, d) of the hold-out after the generator's autoencoder; kept in the cache."""
+    workshop, encoder = comparison.workshop, comparison.encoder(extractor_of(comparison))
+
+    def make() -> dict[str, FloatArray]:
+        volumes = (comparison.preprocessing(case.image)[None] for case in comparison.holdout)
+        return {"rows": np.stack([encoder.embed(autoencode(v))[0] for v in volumes])}
+
+    key = key_of(
+        autoencoded_holdout=comparison.holdout.hash,
+        preprocessing=comparison.preprocessing.as_params(),
+        encoder=encoder.key,
+        autoencoder=workshop.autoencoder_key,
+    )
+    return workshop.cache.arrays(key, make)["rows"].astype(np.float64)
 
 
 def _measure_auc(comparison: Comparison) -> Estimate:
@@ -251,15 +279,12 @@ def _measure_auc(comparison: Comparison) -> Estimate:
         )
     features = comparison.features(extractor_of(comparison))
     holdout = pearson_rows(features.holdout[rows])
-    copies = np.stack(
-        [
-            pearson_rows(disturbed_holdout(comparison, rows, comparison.workshop.seed + 1 + view))
-            for view in range(VIEWS)
-        ]
-    )
+    seeds = [comparison.workshop.seed + 1 + view for view in range(VIEWS)]
+    copies = np.stack([pearson_rows(v) for v in disturbed_holdout(comparison, rows, seeds)])
     same = np.einsum("vnd,nd->nv", copies, holdout)
     own = [str(i) for i in range(len(rows))]
-    other, _ = top_k_of_others(holdout, holdout, 1, query_groups=own, database_groups=own)
+    null = pearson_rows(matched_features(comparison).holdout[rows])
+    other, _ = top_k_of_others(null, holdout, 1, query_groups=own, database_groups=own)
     return auc_by_patient(same, other)
 
 

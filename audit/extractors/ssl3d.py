@@ -5,6 +5,7 @@ With ``weights`` of this name it is read instead: our ``.safetensors``, a checkp
 Dar et al. 2024, or any TorchScript network (``.pt``) that maps (b, c, z, y, x) to (b, d).
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from audit.cache import key_of
 from audit.cohort import Cohort
 from audit.errors import BadInput, NotComputable
-from audit.extractor import Encoder, Extractor, Workshop
+from audit.extractor import Autoencode, Encoder, Extractor, Workshop
 from audit.preprocessing import Preprocessing
 from audit.result import write_bytes
 
@@ -28,14 +29,26 @@ FEWEST_PATIENTS = 8
 def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
     """Train on the cohort, or take the weights from the cache or the given file.
 
+    The same for every generator, so that distances of two generators can be compared;
+    ``ssl3d_autoencoded`` learns a generator's autoencoder as well.
+
+    Raises:
+        NotComputable: Fewer than 8 patients to learn from.
+    """
+    file = workshop.weights.get("ssl3d")
+    if file is not None:
+        return given(file, preprocessing, workshop)
+    return trained(train, preprocessing, replace(workshop, autoencode=None))
+
+
+def trained(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
+    """An encoder of this cohort; ``workshop.autoencode``, if any, is one of the disturbances.
+
     Raises:
         NotComputable: Fewer than 8 patients to learn from.
     """
     from audit.networks.ssl_training import Recipe
 
-    given = workshop.weights.get("ssl3d")
-    if given is not None:
-        return _given(given, preprocessing, workshop)
     patients = len(set(train.subjects))
     if patients < FEWEST_PATIENTS:
         raise NotComputable(
@@ -64,21 +77,23 @@ def _train_once(
         recipe=recipe_params(recipe),
         seed=workshop.seed,
         device=workshop.device,
-        autoencoder=workshop.autoencoder_key,
+        autoencoder=workshop.autoencoder_key if workshop.autoencode else "",
     )
-    file = workshop.cache.path(key, ".safetensors")
+    autoencode, file = workshop.autoencode, workshop.cache.path(key, ".safetensors")
     if file.is_file():
         return file.read_bytes()
     with workshop.ledger.phase("audit.train_encoder"):
         encoder = train_encoder(
-            _volumes(train, preprocessing, recipe.side),
+            _volumes(train, preprocessing, recipe.side, None),
             train.subjects,
             extent_mm(preprocessing),
             recipe,
             seed=workshop.seed,
             device=workshop.device,
             checkpoint=workshop.cache.path(key, ".partial"),
-            autoencode=workshop.autoencode,
+            autoencoded=_volumes(train, preprocessing, recipe.side, autoencode)
+            if autoencode
+            else None,
         )
         workshop.ledger.work(steps=recipe.steps)
     weights = save({k: v.cpu().contiguous() for k, v in encoder.state_dict().items()})
@@ -95,16 +110,21 @@ def extent_mm(preprocessing: Preprocessing) -> tuple[float, float, float]:
 
 
 def _volumes(
-    cohort: Cohort, preprocessing: Preprocessing, side: int
+    cohort: Cohort, preprocessing: Preprocessing, side: int, autoencode: Autoencode | None
 ) -> npt.NDArray[np.floating[Any]]:
-    """All volumes (n, c, t, z, y, x) at the encoder's resolution, in half precision."""
+    """All volumes (n, c, t, z, y, x) at the encoder's resolution, in half precision.
+
+    After the autoencoder where one is given.
+    """
     import torch
 
     from audit.spatial import shrink
 
     rows = []
     for case in cohort:
-        frames = torch.from_numpy(preprocessing(case.image)).transpose(0, 1)
+        volume = preprocessing(case.image)
+        volume = autoencode(volume[None])[0] if autoencode else volume
+        frames = torch.from_numpy(volume).transpose(0, 1)
         rows.append(shrink(frames, side).transpose(0, 1).numpy().astype(np.float16))
     return np.stack(rows)
 
@@ -137,7 +157,12 @@ def _ours(
     return volume_encoder(network, f"ssl3d:{VERSION}", device, sha256, params)
 
 
-def _given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
+def given(path: Path, preprocessing: Preprocessing, workshop: Workshop) -> Encoder:
+    """The encoder in a local file: ours, one of Dar et al., or TorchScript.
+
+    Raises:
+        BadInput: The file does not exist, or is no such network.
+    """
     import hashlib
 
     import torch

@@ -4,7 +4,7 @@ Two views of a volume, clean and disturbed as a copy might be, attract; other pa
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from audit.result import write_bytes
 from audit.spatial import Extent, rigid_theta, shrink, warp
 
 Volumes = npt.NDArray[np.floating]
-Autoencode = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 FEWEST_STEPS = 20
 SAVE_EVERY = 50
 COARSE = 10  # voxels an axis of the linear part
@@ -116,16 +115,11 @@ def fold(volumes: torch.Tensor) -> torch.Tensor:
 
 
 def disturb(
-    volumes: torch.Tensor,
-    extent_mm: Extent,
-    recipe: Recipe,
-    rng: torch.Generator,
-    autoencode: Autoencode | None = None,
+    volumes: torch.Tensor, extent_mm: Extent, recipe: Recipe, rng: torch.Generator
 ) -> torch.Tensor:
     """Views (b, c, t, z, y, x) of volumes in [-1, 1] as a generator's copies might look.
 
-    Flip, rotation, shift, zoom, gamma, contrast, noise, and half of the time the blur of a decoder
-    or, where it is known, the generator's own autoencoder.
+    Flip, rotation, shift, zoom, gamma, contrast, noise, and half of the time the blur of a decoder.
     """
     b, c, t, z, y, x = volumes.shape
     device = volumes.device
@@ -133,8 +127,6 @@ def disturb(
     def uniform(*size: int, low: float = -1.0, high: float = 1.0) -> torch.Tensor:
         return torch.rand(*size, generator=rng).to(device) * (high - low) + low
 
-    if autoencode is not None and float(uniform(1)) > 0:
-        volumes = torch.from_numpy(autoencode(volumes.cpu().numpy())).to(device)
     flat = volumes.reshape(b, c * t, z, y, x)
     if float(uniform(1)) > 0:
         flat = blur(flat)
@@ -177,7 +169,7 @@ def train_encoder(
     seed: int,
     device: str,
     checkpoint: Path | None = None,
-    autoencode: Autoencode | None = None,
+    autoencoded: Volumes | None = None,
 ) -> CopyEncoder:
     """Train an encoder; the same seed and device give the same weights, also after a break.
 
@@ -189,7 +181,8 @@ def train_encoder(
         seed: Seed of weights, batches and views.
         device: ``cpu`` or ``cuda``.
         checkpoint: Where progress is kept while training; removed at the end.
-        autoencode: The generator's decode(encode(volumes)) as one more disturbance.
+        autoencoded: ``volumes`` after the generator's autoencoder, where that is known: the views
+            to recognize are made of either, by turns of a coin.
     """
     from pytorch_metric_learning.losses import NTXentLoss
 
@@ -197,7 +190,7 @@ def train_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         encoder = CopyEncoder(volumes.shape[1], volumes.shape[2:], recipe).to(device)
-    views = _coarse_views(encoder, volumes, groups, extent_mm, recipe, seed, autoencode)
+    views = _coarse_views(encoder, volumes, autoencoded, groups, extent_mm, recipe, seed)
     _discriminant(encoder, views, min(KEEP, max(12, len(groups) // 4), len(groups) - 1))
     steps = min(recipe.steps, max(FEWEST_STEPS, len(groups)))
     optimizer = torch.optim.Adam(encoder.parameters(), recipe.rate)
@@ -208,7 +201,8 @@ def train_encoder(
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rows, frames = _draw(groups, volumes.shape[2], recipe, rng)
         clean = torch.from_numpy(np.asarray(volumes[rows], dtype=np.float32)).to(device)
-        seen = disturb(clean[:, :, frames[1]], extent_mm, recipe, rng, autoencode)
+        copied = _as_copied(clean, autoencoded, rows, rng)
+        seen = disturb(copied[:, :, frames[1]], extent_mm, recipe, rng)
         embedded = encoder(torch.cat([clean[:, :, frames[0]], seen]))
         embedded = embedded - embedded.mean(dim=1, keepdim=True)  # Pearson, as it is used
         loss = loss_of(embedded, torch.arange(len(rows), device=device).repeat(2))
@@ -231,11 +225,11 @@ def recipe_params(recipe: Recipe) -> dict[str, float | int]:
 def _coarse_views(
     encoder: CopyEncoder,
     volumes: Volumes,
+    autoencoded: Volumes | None,
     groups: list[npt.NDArray[np.intp]],
     extent_mm: Extent,
     recipe: Recipe,
     seed: int,
-    autoencode: Autoencode | None,
 ) -> torch.Tensor:
     """Coarse features (views, patients, features) of some patients, clean and disturbed."""
     device = encoder.coarse.weight.device
@@ -245,15 +239,31 @@ def _coarse_views(
     for view in range(VIEWS + 1):
         parts = []
         for start in range(0, len(rows), recipe.batch):
-            batch = np.asarray(volumes[rows[start : start + recipe.batch]], dtype=np.float32)
-            clean = torch.from_numpy(batch).to(device)
-            frames = torch.randperm(clean.shape[2], generator=rng)[: recipe.frames]
-            seen = clean[:, :, frames]
+            batch = rows[start : start + recipe.batch]
+            seen = torch.from_numpy(np.asarray(volumes[batch], dtype=np.float32)).to(device)
+            frames = torch.randperm(seen.shape[2], generator=rng)[: recipe.frames]
             if view:
-                seen = disturb(seen, extent_mm, recipe, rng, autoencode)
+                copied = _as_copied(seen, autoencoded, batch, rng)
+                seen = disturb(copied[:, :, frames], extent_mm, recipe, rng)
+            else:
+                seen = seen[:, :, frames]
             parts.append(encoder.coarse_features(seen).double())
         made.append(torch.cat(parts))
     return torch.stack(made)
+
+
+def _as_copied(
+    clean: torch.Tensor,
+    autoencoded: Volumes | None,
+    rows: npt.NDArray[np.intp],
+    rng: torch.Generator,
+) -> torch.Tensor:
+    """Volumes as they are or, by a coin each, after the autoencoder where that is known."""
+    if autoencoded is None:
+        return clean
+    through = torch.from_numpy(np.asarray(autoencoded[rows], dtype=np.float32)).to(clean)
+    coin = torch.rand(len(clean), 1, 1, 1, 1, 1, generator=rng).to(clean)
+    return torch.where(coin < 0.5, through, clean)
 
 
 def _discriminant(encoder: CopyEncoder, views: torch.Tensor, keep: int) -> None:

@@ -9,7 +9,7 @@ from audit.cohort import Cohort
 from audit.copies.membership import loss_score, pia_score, secmi_score
 from audit.errors import NotComputable
 from audit.metrics.memorization.membership import compute
-from audit.networks.autoencoder_views import autoencoder_of
+from audit.networks.autoencoder import autoencoder_of
 from audit.phantoms import heart_cohort, thorax_cohort
 from audit.preprocessing import fit_preprocessing
 from audit.registry import Registry
@@ -69,7 +69,6 @@ def test_membership_is_measured_on_our_own_generator(thorax):
     found = compute(comparison, np.random.default_rng(0))
     assert {"loss", "pia", "secmi"} <= set(found)
     assert found["loss"].params["members"] == 3
-    assert comparison.workshop.autoencode is None  # unless asked for
 
 
 def test_a_class_model_that_knows_no_absence_of_classes_says_so(heart):
@@ -89,14 +88,13 @@ def test_autoencoded_volumes_keep_geometry_and_range(heart):
     assert back.array.max() <= high
 
 
-def test_the_copy_encoder_sees_the_autoencoder_where_it_is_asked_for(thorax):
+def test_the_search_knows_the_generators_autoencoder_and_the_encoder_does_not(thorax):
     generator = untrained("ldm", thorax)
     comparison = build_comparison(
         train=thorax,
         holdout=thorax_cohort(3, role="holdout", seed=1, size=32),
         synthetic=thorax_cohort(3, role="synthetic", seed=2, size=32),
         generator=generator,
-        options={"autoencoder_views": True},
     )
     workshop = comparison.workshop
     assert workshop.autoencoder_key == generator.identity()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copies.search import extractor_of, one_volume_each, require_trusted
+from audit.copies.search import matched_features, one_volume_each, require_trusted
 from audit.errors import NotComputable
 from audit.metric import Measurement, Metric
 from audit.neighbors import euclidean_top_k
@@ -37,7 +37,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
     for role in ("train", "holdout", "synthetic"):
         comparison.cohort(role)
     require_trusted(comparison)
-    features = comparison.features(extractor_of(comparison))
+    features = matched_features(comparison)
     flags = authentic(train=features.train, synthetic=features.synthetic)
     rows = one_volume_each(features.holdout_subjects)
     control = share_by_subject(

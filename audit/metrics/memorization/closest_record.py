@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copies.search import extractor_of, one_volume_each, require_trusted
+from audit.copies.search import matched_features, one_volume_each, require_trusted
 from audit.estimate import Estimate
 from audit.metric import Measurement, Metric
 from audit.neighbors import euclidean_top_k, pearson_rows
@@ -29,7 +29,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
     for role in ("train", "holdout", "synthetic"):
         comparison.cohort(role)
     require_trusted(comparison)
-    features = comparison.features(extractor_of(comparison))
+    features = matched_features(comparison)
     rows = one_volume_each(features.holdout_subjects)
     made = closest_record(train=features.train, queries=features.synthetic)
     held = closest_record(train=features.train, queries=features.holdout[rows])

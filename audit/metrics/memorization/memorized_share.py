@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.comparison import Comparison
-from audit.copies.search import extractor_of, one_volume_each, require_trusted
+from audit.copies.search import matched_features, one_volume_each, require_trusted
 from audit.errors import NotComputable
 from audit.estimate import bootstrap_by_subject
 from audit.metric import Measurement, Metric
@@ -44,7 +44,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
     for role in ("train", "holdout", "synthetic"):
         comparison.cohort(role)
     require_trusted(comparison)
-    features = comparison.features(extractor_of(comparison))
+    features = matched_features(comparison)
     if len(features.train) < round(1 / ALPHA):
         raise NotComputable(
             f"{len(features.train)} training volumes set no 95 % threshold", "at least 20"

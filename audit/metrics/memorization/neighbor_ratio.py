@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from audit.comparison import Comparison
 from audit.copies.duplicates import patients_of
-from audit.copies.search import extractor_of, one_volume_each, require_trusted
+from audit.copies.search import matched_features, one_volume_each, require_trusted
 from audit.errors import NotComputable
 from audit.estimate import bootstrap_by_subject
 from audit.metric import Measurement, Metric
@@ -46,7 +46,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:
     for role in ("train", "holdout", "synthetic"):
         comparison.cohort(role)
     require_trusted(comparison)
-    features = comparison.features(extractor_of(comparison))
+    features = matched_features(comparison)
     patients = patients_of(comparison)
     ratios = neighbor_ratio(train=features.train, queries=features.synthetic, patients=patients)
     rows = one_volume_each(features.holdout_subjects)

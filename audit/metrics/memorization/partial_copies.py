@@ -3,7 +3,8 @@
 The volume is cut into overlapping cubes; each is compared with the cube at the same place in all
 training volumes, in their mirror images, and in both turned by 8 degrees about each axis (in the
 plane only, of thin stacks), after the mean anatomy is taken away. A volume scores its best cube,
-and so does the hold-out, so that searching many cubes costs no false alarms. Of a cine each frame
+and so does the hold-out (after the generator's autoencoder where that is known), so that searching
+many cubes costs no false alarms. Of a cine each frame
 is compared with all frames of train: one copied frame counts, at any time. Parts that were moved
 by more than a few percent of the field of view, or turned by more than about 10 degrees, are
 missed.
@@ -18,6 +19,7 @@ from audit.cohort import Cohort
 from audit.comparison import Comparison
 from audit.copies.anatomy import shared_anatomy
 from audit.copies.search import ALPHA, one_volume_each
+from audit.extractor import Autoencode
 from audit.metric import Measurement, Metric
 from audit.statistics.conformal import (
     chance_of_more_flagged,
@@ -68,7 +70,10 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
     mean = shared_anatomy(comparison)[0][: comparison.preprocessing.channels]
     with comparison.workshop.ledger.phase("audit.partial_copies"):
         held, made = comparison.holdout.subset(rows.tolist()), comparison.synthetic
-        both = [_all_cubes(comparison, cohort, mean) for cohort in (held, made)]
+        both = [
+            _all_cubes(comparison, held, mean, through=comparison.workshop.autoencode),
+            _all_cubes(comparison, made, mean),
+        ]
         null, scores = _best_of_turns(comparison, both, (len(held), len(made)), mean)
     flags = conformal_p_values(null, scores) <= ALPHA
     share = share_by_subject(flags, comparison.synthetic.subjects)
@@ -126,11 +131,13 @@ def _all_cubes(
     *,
     mirrored: bool = False,
     angles: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    through: Autoencode | None = None,
 ) -> Rows:
     """Cubes (frames of all volumes, places, d), volume by volume."""
     rows = []
     for case in cohort:
         volume = _turned(comparison.preprocessing(case.image), angles, comparison)
+        volume = volume if through is None else through(volume[None])[0]
         for frame in volume.swapaxes(0, 1):
             rows.append(cubes(frame - mean))
             if mirrored:
@@ -181,6 +188,6 @@ METRIC = Metric(
     better="lower",
     bounds=(0.0, 1.0),
     needs=("holdout",),
-    version=3,
+    version=4,
     source="Patch-wise search: Somepalli et al. 2023, arXiv:2212.03860; calibration: 2104.08279",
 )

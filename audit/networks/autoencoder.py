@@ -1,20 +1,18 @@
-"""A generator's autoencoder as one more disturbance of the copy encoder's training volumes.
+"""A generator's autoencoder, on volumes as an audit holds them: its copies come through it.
 
-Copies come through it, so an encoder that has seen it recognizes them better. It costs one pass of
-the autoencoder for half of all views; hence only with the option ``autoencoder_views``.
+Wherever it is known the copy search passes the hold-out and the sources of suspected copies through
+it, and it is one more disturbance of the copy encoder's training volumes.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from audit.extractor import Autoencode
 from audit.preprocessing import Preprocessing
 from audit.volume import Volume
-
-Autoencode = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
 def autoencoder_of(generator: Any, preprocessing: Preprocessing) -> tuple[Autoencode | None, str]:
