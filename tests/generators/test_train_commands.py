@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from forked import by_two
 from micro import micro_recipe
 
 from audit.cohort import cohort_of, read_cohort, write_cohort
@@ -126,18 +126,11 @@ def test_two_processes_write_the_files_of_one(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = [str(trained), "--n", "3", "--seed", "5", "--batch-size", "1", "--out"]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "voxaudit", "sample", *given, tmp_path / "two"],
-            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-                 "OMP_NUM_THREADS": str(torch.get_num_threads())},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
     assert sample(monkeypatch, *given, tmp_path / "one") == 0
-    outcomes = [worker.communicate(timeout=120)[1].decode() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], outcomes
+    threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    words = ["-m", "voxaudit", "sample", *given, tmp_path / "two"]
+    codes, told = by_two(words, threads, tmp_path / "two")
+    assert codes == [0, 0], told
     one, two = tmp_path / "one", tmp_path / "two"
     names = sorted(file.name for file in one.iterdir() if file.is_file())
     assert names == ["00000.nii.gz", "00001.nii.gz", "00002.nii.gz", "cohort.csv"]

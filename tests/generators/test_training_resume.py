@@ -3,13 +3,11 @@
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import by_two, end, start
 from safetensors.torch import load_file
 
 from generators.training.history import read_lines
@@ -18,10 +16,9 @@ WORKER = Path(__file__).parent / "train_worker.py"
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def train(folder: Path, *, kill_at: str = "never") -> int:
-    return subprocess.run(
-        [sys.executable, WORKER, folder, kill_at], env=QUIET, capture_output=True, check=False
-    ).returncode
+def train(folder: Path, *, kill_at: str = "never") -> int | None:
+    said = folder.with_name(f"{folder.name}-said")
+    return end(start([WORKER, folder, kill_at], QUIET, said))
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +45,8 @@ def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(
         assert lines == read_lines(tmp_path / stage / "history.jsonl")
 
 
-def train_by_two(*arguments: object) -> tuple[list[int], list[str]]:
-    """Exit codes and messages of two processes under torchrun's environment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
-    workers = [
-        subprocess.Popen(
-            [sys.executable, WORKER, *map(str, arguments)],
-            env={**QUIET, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
-                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    outcomes = [worker.communicate(timeout=300)[1].decode() for worker in workers]
-    return [worker.returncode for worker in workers], outcomes
+def train_by_two(folder: Path, *arguments: str) -> tuple[list[int | None], list[str]]:
+    return by_two([WORKER, folder, *arguments], QUIET | {"ACCELERATE_USE_CPU": "true"}, folder)
 
 
 @pytest.fixture(scope="module")
