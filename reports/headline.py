@@ -132,7 +132,8 @@ def _among_networks(finding: Finding) -> str:
 
 def _not_excluded(finding: Finding) -> str:
     """What a clean memorization number leaves open; absence of evidence is no proof of privacy."""
-    if finding.section != "memorization" or finding.value != 0 or not finding.high:
+    rate = finding.section == "memorization" and finding.better == "lower"  # no area under a curve
+    if not rate or finding.value != 0 or not finding.high:
         return ""
     return (
         f" This does not prove privacy: up to {words.number(100 * finding.high, 2)} % of such "

@@ -158,6 +158,8 @@ def test_no_copies_found_is_not_called_private():
                     better="lower", params={"verdict": "no evidence"})  # fmt: skip
     sentence = conclusion(AuditResult(findings=(clean,)))[0]
     assert "does not prove privacy: up to 11 %" in sentence
+    area = clean.model_copy(update={"metric": "memorization.membership[secmi]", "better": "none"})
+    assert "does not prove privacy" not in conclusion(AuditResult(findings=(area,)))[0]
 
 
 def test_the_segmenter_s_score_is_said_once_and_only_where_there_is_a_segmenter():
