@@ -4,7 +4,8 @@ A copy shares with its source, after registration, what sets a patient apart fro
 a held-out volume shares with its nearest patients says how much is chance. Those correlations,
 after Fisher's transformation, are close to normal, so that their prediction limit states the rate
 of false confirmations also where few patients were held out. A copy also fits its source far better
-than the next patient; a volume with little of its own fits several alike.
+than the next patient; a volume with little of its own fits several alike. The gap between two
+normal values, best less next, is half of a normal one.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 5  # of registration and what it is scored by; part of the cache's key
+VERSION = 6  # of registration and what it is scored by; part of the cache's key
 FALSE_RATE = 0.001  # of the fit
 GAP_RATE = 0.01  # of the gap, asked for as well
 MOST = 4000  # synthetic volumes that are registered, the most similar first
@@ -152,7 +153,7 @@ def limits_of(null: Fit) -> tuple[float, float]:
     twins = _beyond_the_others(null)
     kept = ~twins if (~twins).sum() > 2 else np.ones(len(twins), bool)
     ncc = _limit(_fisher(null.ncc[kept]), FALSE_RATE)
-    return float(np.tanh(ncc)), _limit(null.gap[kept], GAP_RATE)
+    return float(np.tanh(ncc)), _gap_limit(null.gap[kept])
 
 
 def _confirm(comparison: Comparison) -> Confirmation:
@@ -237,12 +238,20 @@ def _limit(values: FloatArray, rate: float) -> float:
     return float(values.mean() + width * values.std(ddof=1))
 
 
+def _gap_limit(gaps: FloatArray) -> float:
+    """Of one further gap beside these: half-normal, that is Student's of both sides, about 0."""
+    from scipy.stats import t
+
+    n = len(gaps)
+    return float(t.ppf(1 - GAP_RATE / 2, n) * np.sqrt((gaps**2).mean()))
+
+
 def _beyond_the_others(null: Fit) -> npt.NDArray[np.bool_]:
     """The rule applied to each held-out patient with the others as null."""
     fits, gaps = _fisher(null.ncc), null.gap
     found = [
         fits[i] > _limit(np.delete(fits, i), FALSE_RATE)
-        and gaps[i] > _limit(np.delete(gaps, i), GAP_RATE)
+        and gaps[i] > _gap_limit(np.delete(gaps, i))
         for i in range(len(fits))
     ]
     return np.array(found, bool)
