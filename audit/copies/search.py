@@ -196,7 +196,7 @@ def disturbed_holdout(
 ) -> FloatArray:
     """Embeddings (seeds, n, d) of held-out volumes, disturbed as in training but otherwise drawn.
 
-    After the generator's autoencoder where that is known: all its copies come through it.
+    Every second view has passed through the generator's autoencoder, where that is known.
     """
     import torch
 
@@ -209,10 +209,10 @@ def disturbed_holdout(
     embedded = []
     for row in rows:
         volume = comparison.preprocessing(comparison.holdout[int(row)].image)[None]
-        volume = volume if autoencode is None else autoencode(volume)
-        for seed in seeds:
+        bases = [volume, volume if autoencode is None else autoencode(volume)]
+        for view, seed in enumerate(seeds):
             rng = torch.Generator().manual_seed(seed * 1_000_003 + int(row))
-            seen = disturb(torch.from_numpy(volume), extent, recipe, rng)
+            seen = disturb(torch.from_numpy(bases[view % 2]), extent, recipe, rng)
             embedded.append(encoder.embed(seen.numpy())[0])
     return np.stack(embedded).reshape(len(rows), len(seeds), -1).swapaxes(0, 1)
 
@@ -283,9 +283,12 @@ def _measure_auc(comparison: Comparison) -> Estimate:
     copies = np.stack([pearson_rows(v) for v in disturbed_holdout(comparison, rows, seeds)])
     same = np.einsum("vnd,nd->nv", copies, holdout)
     own = [str(i) for i in range(len(rows))]
-    null = pearson_rows(matched_features(comparison).holdout[rows])
-    other, _ = top_k_of_others(null, holdout, 1, query_groups=own, database_groups=own)
-    return auc_by_patient(same, other)
+    nulls = [holdout, pearson_rows(matched_features(comparison).holdout[rows])]
+    others = [
+        top_k_of_others(null, holdout, 1, query_groups=own, database_groups=own)[0]
+        for null in nulls[: 1 if comparison.workshop.autoencode is None else 2]
+    ]
+    return auc_by_patient(same, np.concatenate(others, axis=1))
 
 
 def auc_by_patient(copies: FloatArray, others: FloatArray) -> Estimate:

@@ -19,7 +19,8 @@ def autoencoder_of(generator: Any, preprocessing: Preprocessing) -> tuple[Autoen
     """How volumes look after a generator's autoencoder, and the hash of its weights.
 
     Args:
-        generator: Anything with ``autoencode(volumes) -> volumes`` and ``identity()``.
+        generator: Anything with ``autoencode(volumes) -> volumes`` and ``autoencoder_identity()``,
+            or else ``identity()``.
         preprocessing: Of the audit; says what -1 and 1 and a field of view mean.
 
     Returns:
@@ -27,7 +28,8 @@ def autoencoder_of(generator: Any, preprocessing: Preprocessing) -> tuple[Autoen
         field of view, and a key; (None, "") where the generator offers none.
     """
     through = getattr(generator, "autoencode", None)
-    identity = getattr(generator, "identity", None)
+    whole = getattr(generator, "identity", None)
+    identity = getattr(generator, "autoencoder_identity", whole)
     if through is None or identity is None:
         return None, ""
 

@@ -7,6 +7,7 @@ from micro import micro_recipe
 
 from audit.cohort import Cohort
 from audit.copies.membership import loss_score, pia_score, secmi_score
+from audit.copies.search import extractor_of
 from audit.errors import NotComputable
 from audit.metrics.memorization.membership import compute
 from audit.networks.autoencoder import autoencoder_of
@@ -97,7 +98,9 @@ def test_the_search_knows_the_generators_autoencoder_and_the_encoder_does_not(th
         generator=generator,
     )
     workshop = comparison.workshop
-    assert workshop.autoencoder_key == generator.identity()
+    assert workshop.autoencoder_key == generator.autoencoder_identity()
+    assert extractor_of(comparison) == "ssl3d_autoencoded"
+    assert "ssl3d_autoencoded" not in comparison.extractor_names  # fidelity compares generators
     batch = np.stack([comparison.preprocessing(case.image) for case in thorax])
     direct = [comparison.preprocessing(v) for v in generator.autoencode(c.image for c in thorax)]
     np.testing.assert_allclose(workshop.autoencode(batch), direct, atol=1e-4)
@@ -115,3 +118,12 @@ def test_views_keep_their_place_through_a_generator_of_another_grid(thorax):
     np.testing.assert_allclose(through(batch), batch, atol=1e-5)
     assert key == "same"
     assert autoencoder_of(object(), preprocessing) == (None, "")
+
+
+def test_the_autoencoder_is_known_by_itself_and_not_by_the_denoiser(thorax):
+    generator = untrained("ldm", thorax)
+    first, whole = generator.autoencoder_identity(), generator.identity()
+    with torch.no_grad():
+        next(generator.model.denoiser.parameters()).add_(1.0)
+    assert generator.autoencoder_identity() == first
+    assert generator.identity() != whole
