@@ -60,7 +60,7 @@ def test_a_real_increase_fails_and_no_increase_passes():
     ("how", "values", "said"),
     [
         ({}, FIVE[:4], f"energy takes {LEAST_RUNS} of each"),
-        ({"host": "b"}, FIVE, "host a → b"),
+        ({"host": "b"}, FIVE, "machine a → b"),
         ({"meter": "modelled"}, FIVE, "not a measurement"),
         ({"meter": "sensor"}, FIVE, "not a measurement"),
         ({"seconds": 12.0}, FIVE, "12 s of sampling were metered, it takes 60"),

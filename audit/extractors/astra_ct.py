@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from audit.cohort import Cohort
 from audit.errors import BadInput, NotComputable
 from audit.extractor import Encoder, Extractor, Workshop
-from audit.networks import file_hash, fill, load_state, pooled, volume_encoder
+from audit.networks import file_hash, fill, frames_encoder, load_state, pooled
 from audit.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Enco
         # The network's axes are z, x, y.
         return pooled(network(scaled.transpose(-1, -2).expand(-1, 3, -1, -1, -1)))
 
-    return volume_encoder(
+    return frames_encoder(
         forward,
         workshop,
         sha256=SHA256,

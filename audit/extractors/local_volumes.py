@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from audit.cohort import Cohort
 from audit.extractor import Encoder, Extractor, Workshop
-from audit.networks import file_hash, load_module, local_weights, pooled, volume_encoder
+from audit.networks import file_hash, frames_encoder, load_module, local_weights, pooled
 from audit.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def fit(train: Cohort, preprocessing: Preprocessing, workshop: Workshop) -> Enco
     def forward(frames: "torch.Tensor") -> "torch.Tensor":
         return pooled(module(frames))
 
-    return volume_encoder(
+    return frames_encoder(
         forward, workshop, sha256=file_hash(path), settings={"normalization": "[-1, 1]"}
     )
 

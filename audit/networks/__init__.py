@@ -130,7 +130,7 @@ def load_module(path: Path) -> "torch.nn.Module":
         ) from error
 
 
-def volume_encoder(
+def frames_encoder(
     forward: Callable[["torch.Tensor"], "torch.Tensor"],
     workshop: Workshop,
     *,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from audit.errors import NotComputable
 from audit.extractor import Encoder, Workshop
-from audit.networks import file_hash, fill, load_state, local_weights, pooled, volume_encoder
+from audit.networks import file_hash, fill, frames_encoder, load_state, local_weights, pooled
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def medicalnet_encoder(
     def forward(frames: "torch.Tensor") -> "torch.Tensor":
         return pooled(network(_z_scored(frames) if z_score else frames))
 
-    return volume_encoder(
+    return frames_encoder(
         forward,
         workshop,
         sha256=file_hash(path),
