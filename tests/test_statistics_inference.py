@@ -18,16 +18,20 @@ from audit.statistics.intervals import (
     NULL_TAIL_ABOVE,
     NULL_TAIL_BELOW,
     StandardError,
-    clopper_pearson_jackknifed,
-    clopper_pearson_of_members,
+    counted_once,
     effective_garwood,
+    mid_p_of_members,
     score_interval,
     students,
     students_of_log,
     students_on_log,
+    students_on_log_of_squared,
+    students_on_logit,
+    students_on_logit_of_levels,
 )
 from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets
 from audit.statistics.pool import Pool, pool_of
+from audit.statistics.resampling import null_jackknifed, permuted
 from audit.statistics.scalar import transport
 from audit.statistics.two_sample import (
     benjamini_hochberg,
@@ -59,23 +63,82 @@ def scatter(error: float, **more) -> StandardError:
     return StandardError(error=error, freedom=19, method="given", **more)
 
 
-@pytest.mark.parametrize("interval", [clopper_pearson_of_members, clopper_pearson_jackknifed])
-def test_rate_interval_is_open_where_every_case_agrees(interval) -> None:
+SHARES = (mid_p_of_members, students_on_logit, students_on_logit_of_levels)
+
+
+@pytest.mark.parametrize("interval", SHARES)
+def test_share_interval_is_open_where_every_case_agrees(interval) -> None:
+    """Clopper-Pearson's end for 20 of 20 is 0.025^(1/20)."""
     low, high = interval(1.0, scatter(0.0), 20)
     assert high == 1.0
     assert low == pytest.approx(0.8316, abs=1e-3)
-    assert interval(0.0, scatter(0.0), 20)[0] == 0.0
+    assert interval(0.0, scatter(0.0), 20) == (0.0, pytest.approx(1 - 0.8316, abs=1e-3))
 
 
-def test_half_the_jackknife_variance_is_counted_for_members_of_balls() -> None:
-    """An effective n of 20 (Clopper-Pearson 0.272 to 0.728) where the jackknife alone says 10."""
-    error = np.sqrt(0.25 / 10)
-    assert clopper_pearson_of_members(0.5, scatter(error), 40) == pytest.approx(
-        (0.2720, 0.7280), abs=1e-4
+@pytest.mark.parametrize("interval", SHARES)
+@pytest.mark.parametrize("hits", [1, 7, 19])
+def test_share_interval_holds_the_value_and_stays_between_0_and_1(interval, hits: int) -> None:
+    for error in (0.0, 0.05, 0.2, 500.0):
+        low, high = interval(hits / 20, scatter(error), 20)
+        assert 0 <= low < hits / 20 < high <= 1
+
+
+def test_membership_interval_is_of_the_subjects_that_the_jackknife_leaves() -> None:
+    """Jeffreys' 95 % interval of 10 in 20 (0.2929 to 0.7071) where the variance is that of 20."""
+    inside = (0.5 * 40 + 2) / 44
+    error = np.sqrt(inside * (1 - inside) / 20)
+    assert mid_p_of_members(0.5, scatter(error), 40) == pytest.approx((0.2929, 0.7071), abs=1e-3)
+    # Never more subjects than there are.
+    assert mid_p_of_members(0.5, scatter(error / 100), 20) == pytest.approx(
+        mid_p_of_members(0.5, scatter(0.0), 20)
     )
-    assert clopper_pearson_jackknifed(0.5, scatter(error), 40) == pytest.approx(
-        (0.1871, 0.8129), abs=1e-4
-    )
+
+
+def test_logit_interval_is_symmetric_about_the_logit() -> None:
+    ends = [np.log(p / (1 - p)) for p in students_on_logit(0.5, scatter(0.1), 20)]
+    assert ends == pytest.approx([-t.ppf(0.975, 19) * 0.4, t.ppf(0.975, 19) * 0.4])
+
+
+def test_jackknife_is_counted_once_by_what_it_finds_in_permuted_cohorts() -> None:
+    null = np.array([0.0, 1.0, 2.0])  # variance 1
+    assert counted_once(scatter(2.0, null=null)) == 4.0  # not measured
+    assert counted_once(scatter(2.0, null=null, null_jackknifed=4.0)) == pytest.approx(1.0)
+    assert counted_once(scatter(1.0, null=null, null_jackknifed=4.0)) == pytest.approx(0.25)
+    # Beyond what it finds there it is the scatter of single subjects, which is counted once.
+    assert counted_once(scatter(3.0, null=null, null_jackknifed=4.0)) == pytest.approx(6.0)
+    # A jackknife that finds too little where nothing differs is left as it is.
+    assert counted_once(scatter(2.0, null=null, null_jackknifed=0.5)) == 4.0
+    halfway = students_on_logit_of_levels(0.5, scatter(0.2, null=null, null_jackknifed=4.0), 20)
+    assert halfway == pytest.approx(students_on_logit(0.5, scatter(0.2 * np.sqrt(0.625)), 20))
+
+
+def test_permuted_cohorts_show_what_the_jackknife_counts_twice() -> None:
+    """Of a mean difference nothing; of a product of two, twice (n / (n - 1))² its scatter."""
+
+    def first_order(pool, a, b):
+        return float(np.diff([pool.rows[x, 0].mean() for x in (a, b)])[0])
+
+    def second_order(pool, a, b):
+        gaps = pool.rows[a].mean(axis=0) - pool.rows[b].mean(axis=0)
+        return float(gaps[0] * gaps[1])
+
+    for function, ratio, repeats in ((first_order, 1.0, 10), (second_order, 2.2, 60)):
+        statistic = one_by_one(function)
+        found = []
+        for seed in range(repeats):
+            pool = draw(seed, n=20, d=2)
+            rng = np.random.default_rng([seed, 8])
+            null = permuted(statistic, pool, 60, rng)
+            found.append((null_jackknifed(statistic, pool, rng), null.var(ddof=1)))
+        jackknifed, scattered = np.mean(found, axis=0)
+        assert jackknifed / scattered == pytest.approx(ratio, rel=0.2)
+
+
+def test_jackknifing_permuted_cohorts_leaves_the_permutations_as_they_are() -> None:
+    pool = draw(7, n=10)
+    first, second = (np.random.default_rng(3) for _ in range(2))
+    null_jackknifed(FRECHET, pool, first)
+    assert np.array_equal(permuted(FRECHET, pool, 3, first), permuted(FRECHET, pool, 3, second))
 
 
 def test_count_interval_is_open_where_nothing_was_counted() -> None:
@@ -92,9 +155,16 @@ def test_log_interval_is_a_factor_either_way() -> None:
     assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * 0.25))
 
 
+def test_squared_distance_has_the_squared_interval_of_its_root() -> None:
+    null = np.array([1.2, 1.4, 1.5, 1.6])
+    root = students_on_log(2.0, scatter(0.5, null=null), 20)
+    squared = students_on_log_of_squared(4.0, scatter(2.0, null=null**2), 20)
+    assert squared == pytest.approx(np.square(root))
+
+
 def test_interval_of_a_logarithm_is_the_logarithm_of_the_interval() -> None:
     null = np.array([1.5, 1.9, 2.2, 2.6])
-    plain = students_on_log(2.0, scatter(0.9, null=null), 20)
+    plain = students_on_log_of_squared(2.0, scatter(0.9, null=null), 20)
     logged = students_of_log(np.log(2.0), scatter(0.45, null=np.log(null)), 20)
     assert logged == pytest.approx(np.log(plain))
 
@@ -132,7 +202,9 @@ def test_score_interval_of_a_value_far_below_zero_stays_finite_and_ordered() -> 
     assert low < -3.0 < high < 0
 
 
-@pytest.mark.parametrize("interval", [students, students_on_log, score_interval])
+@pytest.mark.parametrize(
+    "interval", [students, students_on_log, students_on_log_of_squared, score_interval]
+)
 def test_no_scatter_gives_no_interval_rather_than_one_of_no_width(interval) -> None:
     rows = np.ones((10, 2))
     pool = pool_of(train=rows, holdout=rows, synthetic=rows + 1)
@@ -143,7 +215,7 @@ def test_no_scatter_gives_no_interval_rather_than_one_of_no_width(interval) -> N
 
 
 def test_every_interval_has_a_name() -> None:
-    assert len(set(METHODS.values())) == len(METHODS) == 7
+    assert len(set(METHODS.values())) == len(METHODS) == 9
 
 
 @pytest.mark.parametrize("statistic", [FRECHET, kernel_statistic])

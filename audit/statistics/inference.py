@@ -6,7 +6,8 @@ duplicate pairs with itself and biases distances and nearest neighbors upward.
 - Interval: by the method for the kind of number (``audit.statistics.intervals``), with the scatter
   from a delete-a-block jackknife over pairs of subjects (one of each side), or a closed-form
   standard error where the statistic has one, and from the permutations, which count once what the
-  jackknife counts twice. It is for the expectation *at this n*, whose bias the floor shows.
+  jackknife counts twice (``audit.statistics.resampling``). It is for the expectation *at this n*,
+  whose bias the floor shows.
 - Floor: the statistic between two disjoint real cohorts of the same n, over random splits of
   train and hold-out.
 - p-value: hold-out and synthetic labels permuted.
@@ -22,16 +23,22 @@ import numpy as np
 
 from audit.errors import NotComputable
 from audit.estimate import Estimate
-from audit.statistics.intervals import METHODS, Interval, StandardError, Unscattered, students
+from audit.statistics.intervals import (
+    COUNTED_ONCE,
+    METHODS,
+    Interval,
+    StandardError,
+    Unscattered,
+    students,
+)
 from audit.statistics.pool import FloatArray, IntArray, Pool
+from audit.statistics.resampling import Statistic, jackknife, null_jackknifed, permuted
 from audit.statistics.two_sample import Floor, PermutationTest, floor_of, test_from_null
 
-Statistic = Callable[[Pool, Sequence[IntArray], Sequence[IntArray]], FloatArray]
 LEAST_SUBJECTS = 4
 MEANINGFUL_SHIFT_SD = 1.0
 SHIFTS_SD = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0)
 SHIFT_SPLITS = 10
-JACKKNIFE_BLOCKS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +108,12 @@ def infer(
     refuse_few_subjects(n)
     null = permuted(statistic, pool, permutations, rng)
     estimate = estimated(
-        statistic, pool, interval=interval, null=null, standard_error=standard_error
+        statistic,
+        pool,
+        interval=interval,
+        null=null,
+        standard_error=standard_error,
+        null_jackknifed=null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0,
     )
     floor = _floor(statistic, pool, n, splits, rng)
     test = _one_sided(estimate.value, null, worse)
@@ -149,6 +161,7 @@ def estimated(
     interval: Interval,
     null: FloatArray,
     standard_error: Callable[[Pool, IntArray, IntArray], StandardError] | None = None,
+    null_jackknifed: float = 0.0,
 ) -> Estimate:
     """Value and interval of ``statistic(hold-out, synthetic)``.
 
@@ -158,6 +171,7 @@ def estimated(
         interval: As in ``infer``.
         null: The statistic over permuted labels.
         standard_error: As in ``infer``.
+        null_jackknifed: ``null_jackknifed`` of the statistic, for intervals in ``COUNTED_ONCE``.
     """
     real, synthetic = pool.holdout, pool.synthetic
     value = float(statistic(pool, [real], [synthetic])[0])
@@ -168,7 +182,7 @@ def estimated(
     )
     n = len(synthetic)
     try:
-        low, high = interval(value, replace(scatter, null=null), n)
+        low, high = interval(value, replace(scatter, null=null, null_jackknifed=null_jackknifed), n)
     except Unscattered:
         method = "none: every subsample gives the same value"
         return Estimate(value=value, low=None, high=None, n=n, method=method)
@@ -178,28 +192,6 @@ def estimated(
         high=max(high, value),
         n=n,
         method=f"{METHODS[interval]}; {scatter.method}",
-    )
-
-
-def jackknife(statistic: Statistic, pool: Pool, a: IntArray, b: IntArray) -> StandardError:
-    """Standard error by leaving out blocks of pairs.
-
-    The k-th block takes the same positions out of both sides, so that n stays equal.
-
-    References:
-        Efron and Stein 1981, doi 10.1214/aos/1176345462: conservative for any statistic.
-    """
-    n = len(a)
-    blocks = min(n, JACKKNIFE_BLOCKS)
-    gone = [np.arange(k, n, blocks) for k in range(blocks)]
-    left = statistic(pool, [np.delete(a, g) for g in gone], [np.delete(b, g) for g in gone])
-    if np.ptp(left) <= 1e-12 * float(np.abs(left).max()):
-        left = np.zeros(blocks)  # nothing but rounding
-    variance = (blocks - 1) / blocks * float(((left - left.mean()) ** 2).sum())
-    return StandardError(
-        error=float(np.sqrt(variance)),
-        freedom=blocks - 1,
-        method=f"jackknife over pairs of subjects, {blocks} blocks",
     )
 
 
@@ -246,16 +238,6 @@ def _beyond(value: float, floor: Floor, worse: str) -> bool:
     if worse == "higher":
         return value > float(np.quantile(floor.values, 0.95))
     return value < float(np.quantile(floor.values, 0.05))
-
-
-def permuted(
-    statistic: Statistic, pool: Pool, permutations: int, rng: np.random.Generator
-) -> FloatArray:
-    """The statistic where the labels of hold-out and synthetic subjects are drawn at random."""
-    both = np.concatenate([pool.holdout, pool.synthetic])
-    n = len(pool.holdout)
-    orders = [rng.permutation(both) for _ in range(permutations)]
-    return statistic(pool, [o[:n] for o in orders], [o[n:] for o in orders])
 
 
 def _floor(

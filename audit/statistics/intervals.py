@@ -3,9 +3,10 @@
 | kind | method | why |
 |---|---|---|
 | distance above 0 | Student's t on the log | its scatter grows with it: the plain t misses upward |
-| logarithm of one | the same | the same |
+| squared distance, logarithm of one | the same of its root | the same |
 | signed difference, extrapolation | Student's t | symmetric |
-| share | Clopper-Pearson at an effective n | open at 0 and 1 |
+| share of points inside balls | mid-P at an effective n | open at 0 and 1 |
+| agreement of curves | Student's t on the logit | the same |
 | mean count | Garwood at the effective exposure | open at 0 |
 | squared kernel distance | score interval | its variance falls with it, to the null's at 0 |
 
@@ -15,7 +16,8 @@ at all has not seen any: kinds without a rule for that raise ``Unscattered``.
 A jackknife counts twice what two subjects do only together, three times what three do (Efron and
 Stein 1981): where nothing differs that is most of the scatter, and everywhere in memberships of
 nearest neighbors. Permutations of the labels show the scatter itself, but where nothing differs
-only. So intervals draw on both; ``tests/test_interval_coverage.py`` shows what they cover.
+only; a jackknife of permuted cohorts shows how much it counts too often there. So intervals draw
+on all three; ``tests/test_interval_coverage.py`` shows what they cover.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,6 +44,8 @@ class StandardError:
         slope: Variance that each unit of distance adds to that; likewise.
         slope_above: The same towards larger distances.
         null: The statistic over permuted labels; empty where there are none.
+        null_jackknifed: Mean variance that the jackknife finds in permuted cohorts; 0 where that
+            was not measured.
     """
 
     error: float
@@ -51,6 +55,7 @@ class StandardError:
     slope: float = 0.0
     slope_above: float = 0.0
     null: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
+    null_jackknifed: float = 0.0
 
 
 Interval = Callable[[float, StandardError, int], tuple[float, float]]
@@ -83,41 +88,69 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
     if value <= 0:
         raise Unscattered
     t, jackknifed = _t(scatter), scatter.error / value
-    low = value * float(np.exp(-t * _counted_once(value, jackknifed, scatter.null)))
+    low = value * float(np.exp(-t * _log_counted_once(value, jackknifed, scatter.null)))
     return low, value * float(np.exp(t * jackknifed))
 
 
+def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """``students_on_log`` of the root of a squared distance, squared.
+
+    Raises:
+        Unscattered: The standard error or the value is 0.
+    """
+    if value <= 0:
+        raise Unscattered
+    root = float(np.sqrt(value))
+    of_root = replace(scatter, error=scatter.error / (2 * root), null=np.sqrt(scatter.null))
+    low, high = students_on_log(root, of_root, n)
+    return low**2, high**2
+
+
 def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """``students_on_log`` of a value that is the logarithm of a distance already.
+    """``students_on_log_of_squared`` of a value that is its logarithm already.
 
     Raises:
         Unscattered: The standard error is 0.
     """
     # About the value, for the exponential of a large logarithm has no digits left.
     relative = replace(scatter, null=np.exp(scatter.null - value))
-    low, high = students_on_log(1.0, relative, n)
+    low, high = students_on_log_of_squared(1.0, relative, n)
     return value + float(np.log(low)), value + float(np.log(high))
 
 
-def clopper_pearson_of_members(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """Interval of a share of points inside balls: Clopper-Pearson at the effective n.
+def mid_p_of_members(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """Interval of a share of points inside balls: Clopper-Pearson's mid-P at the effective n.
 
-    Whether a point is inside depends on it, on a center and on the center's neighbors, so the
-    jackknife counts its variance twice or more: half of it is the truth or above.
-    """
-    halved = _design_effect(value, scatter.error**2, n) / 2
-    return _clopper_pearson(value, n, halved)
-
-
-def clopper_pearson_jackknifed(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """Interval of any other share or agreement: Clopper-Pearson at the effective n.
-
-    At most the n of the subjects, which also stands where the jackknife finds no scatter.
+    The effective n is that of the jackknife's variance less what it counts too often, and at most
+    the n of the subjects, which also stands where the jackknife finds no scatter. Where all agree
+    the end is exact: 0.025^(1/n).
 
     References:
-        Korn and Graubard 1998, Survey Methodology 24, 193-201, truncated.
+        Korn and Graubard 1998, Survey Methodology 24, 193-201, for the effective n; Brown, Cai and
+        DasGupta 2001, doi 10.1214/ss/1009213286, for mid-P by the beta distribution of Jeffreys.
     """
-    return _clopper_pearson(value, n, _design_effect(value, scatter.error**2, n))
+    effect = _design_effect(value, counted_once(scatter), n)
+    size = min(max(n / effect, 2.0), float(n)) if effect > 0 else float(n)
+    return _open_mid_p(value, size)
+
+
+def students_on_logit(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+    """Student's t about the logit of an agreement; the jackknife counted once.
+
+    At 0 and 1, and where the jackknife finds no scatter, the interval of a share of n.
+    """
+    return _on_logit(value, scatter, counted_once(scatter), n)
+
+
+def students_on_logit_of_levels(
+    value: float, scatter: StandardError, n: int
+) -> tuple[float, float]:
+    """The same with half of what the jackknife counts too often where nothing differs.
+
+    Levels of one cohort in the supports of another all move with its mean. Off the null that is
+    scatter of single subjects, which a jackknife counts once, and permutations do not show it.
+    """
+    return _on_logit(value, scatter, (counted_once(scatter) + scatter.error**2) / 2, n)
 
 
 def effective_garwood(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
@@ -172,12 +205,31 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 METHODS: Mapping[Interval, str] = {
     students: "Student's t",
     students_on_log: "Student's t on the log, null scatter counted once",
+    students_on_log_of_squared: "Student's t on the log of the root, null scatter counted once",
     students_of_log: "Student's t of a log, null scatter counted once",
-    clopper_pearson_of_members: "Clopper-Pearson at the n of half the jackknife's variance",
-    clopper_pearson_jackknifed: "Clopper-Pearson at the jackknife's effective n",
+    mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
+    students_on_logit: "Student's t on the logit, pairs counted once",
+    students_on_logit_of_levels: "Student's t on the logit, pairs counted once and a half",
     effective_garwood: "Garwood's mid-P at the effective exposure",
     score_interval: "score interval",
 }
+
+
+# They ask for ``null_jackknifed``.
+COUNTED_ONCE = frozenset({mid_p_of_members, students_on_logit, students_on_logit_of_levels})
+
+
+def counted_once(scatter: StandardError) -> float:
+    """The jackknife's variance less what it counts too often, by permuted cohorts.
+
+    There its mean and the permutations' own variance are both at hand; their difference comes off
+    in proportion, and whole where the jackknife finds more than it does there.
+    """
+    jackknifed = scatter.error**2
+    if not scatter.null_jackknifed > 0 or len(scatter.null) < 2:
+        return jackknifed
+    too_often = max(0.0, 1 - float(scatter.null.var(ddof=1)) / scatter.null_jackknifed)
+    return jackknifed - too_often * min(jackknifed, scatter.null_jackknifed)
 
 
 def _t(scatter: StandardError) -> float:
@@ -188,7 +240,7 @@ def _t(scatter: StandardError) -> float:
     return float(t.ppf(1 - TAIL, scatter.freedom))
 
 
-def _counted_once(value: float, jackknifed: float, null: FloatArray) -> float:
+def _log_counted_once(value: float, jackknifed: float, null: FloatArray) -> float:
     """A log distance's standard error less what the jackknife counts twice, by the permutations.
 
     Of a root of squares that part falls with the distance's fourth power; the scatter itself is
@@ -208,12 +260,24 @@ def _design_effect(share: float, variance: float, n: int) -> float:
     return variance * n / (inside * (1 - inside))
 
 
-def _clopper_pearson(value: float, n: int, effect: float) -> tuple[float, float]:
-    """Clopper-Pearson at n over a design effect, between 2 and n; at n where the effect is 0."""
+def _open_mid_p(share: float, size: float) -> tuple[float, float]:
+    """Mid-P interval of a share of ``size``; exact and open at 0 and 1."""
     from scipy.stats import beta
 
-    size = min(max(n / effect, 2.0), float(n)) if effect > 0 else float(n)
-    hits = value * size
-    low = float(beta.ppf(TAIL, hits, size - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - TAIL, hits + 1, size - hits)) if hits < size else 1.0
+    if share in (0.0, 1.0):
+        end = TAIL ** (1 / size)
+        return (end, 1.0) if share else (0.0, 1 - end)
+    hits, misses = share * size + 0.5, (1 - share) * size + 0.5
+    low, high = (float(beta.ppf(p, hits, misses)) for p in (TAIL, 1 - TAIL))
     return low, high
+
+
+def _on_logit(value: float, scatter: StandardError, variance: float, n: int) -> tuple[float, float]:
+    """Student's t about the logit; half a case is added on each side, so that it stays finite."""
+    from scipy.special import expit, logit
+
+    if value in (0.0, 1.0) or not variance > 0:
+        return _open_mid_p(value, float(n))
+    inside = (value * n + 0.5) / (n + 1)
+    half = _t(scatter) * float(np.sqrt(variance)) / (inside * (1 - inside))
+    return float(expit(logit(inside) - half)), float(expit(logit(inside) + half))

@@ -13,7 +13,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import clopper_pearson_of_members
+from audit.statistics.intervals import students_on_logit
 from audit.statistics.support import NEIGHBORS, beta_recall_in_pool
 
 
@@ -27,7 +27,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             worse="lower",
             permutations=199,
-            interval=clopper_pearson_of_members,
+            interval=students_on_logit,
         )
         return measured(
             comparison,

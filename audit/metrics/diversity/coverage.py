@@ -10,7 +10,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import clopper_pearson_jackknifed
+from audit.statistics.intervals import mid_p_of_members
 from audit.statistics.manifold import NEIGHBORS, coverage_of_equals, manifold_in_pool
 
 
@@ -24,7 +24,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             worse="lower",
             permutations=199,
-            interval=clopper_pearson_jackknifed,
+            interval=mid_p_of_members,
         )
         return measured(
             comparison,

@@ -12,7 +12,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import clopper_pearson_jackknifed
+from audit.statistics.intervals import students_on_logit_of_levels
 from audit.statistics.support import alpha_precision_in_pool
 
 
@@ -26,7 +26,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             worse="lower",
             permutations=199,
-            interval=clopper_pearson_jackknifed,
+            interval=students_on_logit_of_levels,
         )
         return measured(
             comparison,

@@ -11,7 +11,7 @@ from audit.masks.pairing import by_class, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.frechet import frechet_in_pool
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import students_on_log
+from audit.statistics.intervals import students_on_log_of_squared
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
@@ -24,7 +24,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             permutations=99,
             splits=25,
-            interval=students_on_log,
+            interval=students_on_log_of_squared,
         )
         params = comparison.features(extractor).params
         return measured(comparison, found, **params, group=group)

@@ -21,7 +21,7 @@ from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.frechet import frechet, frechet_floor, frechet_in_pool
 from audit.statistics.inference import Inference, infer, one_by_one
-from audit.statistics.intervals import students_on_log
+from audit.statistics.intervals import students_on_log_of_squared
 from audit.statistics.pool import FloatArray, Pool
 
 
@@ -52,7 +52,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             permutations=draws,
             splits=max(20, draws // 4),
-            interval=students_on_log,
+            interval=students_on_log_of_squared,
         )
         return _with_bias(comparison, extractor, pool, found)
 

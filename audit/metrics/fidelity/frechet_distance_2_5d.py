@@ -22,7 +22,7 @@ from audit.metric import Measurement, Metric, Outcome
 from audit.networks.from_torchvision import slice_network
 from audit.statistics.frechet import frechet
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import students_on_log
+from audit.statistics.intervals import students_on_log_of_squared
 from audit.statistics.pool import FloatArray, IntArray, Pool
 
 NETWORKS = {"radimagenet_resnet50": "radimagenet", "imagenet_resnet50": "imagenet"}
@@ -86,7 +86,7 @@ def _one(comparison: Comparison, name: str, rng: np.random.Generator) -> Measure
         rng=rng,
         permutations=draws,
         splits=max(10, draws // 4),
-        interval=students_on_log,
+        interval=students_on_log_of_squared,
         power=False,
     )
     sides = (pool.rows[p] + pool.center for p in (pool.holdout, pool.synthetic))

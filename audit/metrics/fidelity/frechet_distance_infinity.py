@@ -17,9 +17,10 @@ from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.extrapolation import Line, extrapolate_frechet, projected
 from audit.statistics.frechet import frechet_in_pool
-from audit.statistics.inference import infer, jackknife, one_by_one
+from audit.statistics.inference import infer, one_by_one
 from audit.statistics.intervals import StandardError
 from audit.statistics.pool import IntArray, Pool
+from audit.statistics.resampling import jackknife
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
