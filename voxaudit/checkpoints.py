@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import BadInput
-from audit.progress import say
+from audit.progress import is_first_process, say
 from voxaudit.samples import Real, sample_and_score
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def score_kept(config: "Config", spec: "GeneratorSpec", folder: Path, real: Real
         real: The real cohorts.
 
     Returns:
-        The curve, or None for a generator that is not trained here.
+        The curve, or None for a generator that is not trained here and in all processes of
+        ``torchrun`` but the first, which writes it.
 
     Raises:
         BadInput: The model kept no generators.
@@ -45,10 +46,12 @@ def score_kept(config: "Config", spec: "GeneratorSpec", folder: Path, real: Real
             sample_and_score(
                 config, asked, load(place), target, real=real, seed=config.seed, ledger=ledger
             )
+        if not is_first_process():
+            continue
         about = {"passes": kept.passes, "train_s": kept.train_s}
         moment = Moment(name=place.name, step=kept.step, about=about)
         runs.append((moment, load_result(target)))
-    return write_curve(runs, folder)
+    return write_curve(runs, folder) if runs else None
 
 
 def refuse_unkept(spec: "GeneratorSpec") -> None:

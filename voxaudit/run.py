@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from audit.errors import BadInput
 from audit.gates.replicates import list_replicates
-from audit.progress import say
+from audit.progress import is_first_process, say
+from voxaudit.first_process import wait_until
 from voxaudit.replicates import replicate
 from voxaudit.samples import DEFAULT_N, Real, sample_and_score, trained
 
@@ -20,6 +21,7 @@ def run_all(config: "Config", *, report: bool = True, checkpoints: bool = False)
     """Train, sample, score and report every generator of a configuration.
 
     Calling it again continues: what is trained, sampled or measured on the same inputs is kept.
+    Under ``torchrun`` all processes train, sample and embed; the first one writes and reports.
 
     Args:
         config: A validated audit.yaml.
@@ -52,12 +54,15 @@ def run_all(config: "Config", *, report: bool = True, checkpoints: bool = False)
         _run_one(config, spec, folder, real)
         if checkpoints:
             score_kept(config, spec, folder, real)
+        folders.append(folder)
+        if not is_first_process():
+            continue
         if report:
             with open_ledger(folder) as ledger, ledger.phase("audit.report"):
                 write_report(folder, images=config.report.images)
         remember(spec.kind, spec.preset, spec.n or DEFAULT_N, read_records(folder), folder)
-        folders.append(folder)
-    _point_latest(root, folders[0])
+    if is_first_process():
+        _point_latest(root, folders[0])
     return folders
 
 
@@ -107,7 +112,10 @@ def _phantoms(config: "Config") -> tuple["Cohort", "Cohort"]:
         ("holdout", phantom.holdout, 2 * config.seed + 1),
     ):
         folder = config.folder / "data" / role
-        if not (folder / "cohort.csv").is_file():
+        manifest = folder / "cohort.csv"  # written last
+        if not is_first_process():
+            wait_until(manifest.is_file, f"the phantom {role} cohort")
+        elif not manifest.is_file():
             shutil.rmtree(folder, ignore_errors=True)
             write_cohort(make(n, role=role, seed=seed, size=phantom.size), folder)  # type: ignore[arg-type]
         cohorts.append(read_cohort(folder, role=role))  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import BadInput
+from audit.progress import is_first_process
+from voxaudit.first_process import wait_until
 
 if TYPE_CHECKING:
     from audit.cohort import Cohort
@@ -63,15 +65,18 @@ def sample_and_score(
     if generator is None:
         samples = folder_cohort(spec)
     else:
-        samples = sample_to_folder(
+        n = spec.n or DEFAULT_N
+        samples = manifest = sample_to_folder(
             generator,
-            spec.n or DEFAULT_N,
+            n,
             folder / "synthetic",
             seed=seed,
             conditions=asked,
             ledger=ledger,
             **spec.sampling,
         )
+        if not is_first_process():
+            wait_until(lambda: _listed(manifest) == n, "the list of samples")
     score(
         train=real.train,
         holdout=real.holdout,
@@ -90,6 +95,13 @@ def sample_and_score(
         ledger=ledger,
         sampled_in=Path(spec.path) if generator is None and spec.path is not None else None,
     )
+
+
+def _listed(manifest: Path) -> int:
+    """Samples that a manifest names; the first process replaces that of an earlier run."""
+    if not manifest.is_file():
+        return 0
+    return len(manifest.read_text(encoding="utf-8").splitlines()) - 1
 
 
 def folder_cohort(spec: "GeneratorSpec") -> "Cohort":
