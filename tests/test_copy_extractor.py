@@ -50,16 +50,16 @@ def test_the_choice_follows_what_is_known_and_what_was_asked_for(cohorts, tmp_pa
     assert name(options={"memorization_extractor": "ssl3d"}) == "ssl3d"
 
 
-def test_the_null_passes_through_an_autoencoder_that_is_known(cohorts, tmp_path):
+def test_real_volumes_pass_through_an_autoencoder_that_is_known(cohorts, tmp_path):
     known, unknown = (comparison(cohorts, tmp_path, known=k) for k in (True, False))
     features = matched_features(known)
     encoder = known.encoder("ssl3d_autoencoded")
-    held = [half_contrast(known.preprocessing(case.image)[None]) for case in known.holdout]
-    np.testing.assert_allclose(
-        features.holdout, np.concatenate([encoder.embed(volume) for volume in held]), atol=1e-5
-    )
-    assert features.params["null"] == "passed through the generator's autoencoder"
-    assert matched_features(unknown).params["null"] == "raw"
+    for role in ("train", "holdout"):
+        through = [half_contrast(known.preprocessing(c.image)[None]) for c in cohorts[role]]
+        rows = np.concatenate([encoder.embed(volume) for volume in through])
+        np.testing.assert_allclose(getattr(features, role), rows, atol=1e-5)
+    assert features.params["real_volumes"] == "after the generator's autoencoder"
+    assert matched_features(unknown).params["real_volumes"] == "as they are"
 
 
 def test_numbers_of_two_autoencoders_are_defined_by_the_training_cohort(cohorts, tmp_path):

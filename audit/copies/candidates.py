@@ -10,7 +10,7 @@ import numpy.typing as npt
 from audit.cache import key_of
 from audit.comparison import Comparison
 from audit.copies.duplicates import patients_of
-from audit.copies.search import extractor_of
+from audit.copies.search import extractor_of, matched_features
 from audit.neighbors import pearson_rows, top_k
 
 FloatArray = npt.NDArray[np.floating]
@@ -24,7 +24,7 @@ def candidates(comparison: Comparison, embedded: FloatArray) -> npt.NDArray[np.i
     Where the two nearest are of one patient (duplicates count as one), the third is of another:
     the gap is measured to it. With fewer than three training volumes some are named twice.
     """
-    train, patients = comparison.features(extractor_of(comparison)).train, patients_of(comparison)
+    train, patients = matched_features(comparison).train, patients_of(comparison)
     queries, n = pearson_rows(embedded), len(train)
     _, near = top_k(queries, pearson_rows(train), min(NEAREST, n))
     wide = min(NEAREST + int(np.bincount(patients).max()), n)
@@ -53,6 +53,7 @@ def _stretched(comparison: Comparison) -> FloatArray:
         train=comparison.train.hash,
         preprocessing=comparison.preprocessing.as_params(),
         encoder=encoder.key,
+        autoencoder=comparison.workshop.autoencoder_key,
     )
     rows: FloatArray = comparison.once(
         f"memorization:stretched:{encoder.key}",
@@ -68,6 +69,8 @@ def _zoom(comparison: Comparison, rows: range) -> npt.NDArray[np.float32]:
     from audit.spatial import rigid_theta, warp
 
     volumes = np.stack([comparison.preprocessing(comparison.train[i].image) for i in rows])
+    autoencode = comparison.workshop.autoencode
+    volumes = volumes if autoencode is None else autoencode(volumes)
     b, c, t, z, y, x = volumes.shape
     still = torch.zeros(b, 3)
     theta = rigid_theta(

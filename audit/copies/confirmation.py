@@ -23,7 +23,7 @@ from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 6  # of registration and what it is scored by; part of the cache's key
+VERSION = 7  # of registration and what it is scored by; part of the cache's key
 FALSE_RATE = 0.001  # of the fit
 GAP_RATE = 0.01  # of the gap, asked for as well
 MOST = 4000  # synthetic volumes that are registered, the most similar first
@@ -121,21 +121,9 @@ def _forms(comparison: Comparison, row: int) -> list[npt.NDArray[np.float32]]:
     from audit.copies.registration import reduced
 
     volume = comparison.preprocessing(comparison.train[row].image)
-    own = reduced(still(volume))
     autoencode = comparison.workshop.autoencode
-    if autoencode is None:
-        return [own]
-    key = key_of(
-        autoencoded=VERSION,
-        voxels=comparison.train.case_hashes[row],
-        preprocessing=comparison.preprocessing.as_params(),
-        autoencoder=comparison.workshop.autoencoder_key,
-        device=comparison.workshop.device,
-    )
-    through = comparison.workshop.cache.arrays(
-        key, lambda: {"volume": reduced(still(autoencode(volume[None])[0]))}
-    )
-    return [own, through["volume"]]
+    found = [volume] if autoencode is None else [volume, autoencode(volume[None])[0]]
+    return [reduced(still(form)) for form in found]
 
 
 def confirmed_by(fit: Fit, null: Fit) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.cache import key_of
+from audit.cohort import Cohort
 from audit.comparison import Comparison, Features
 from audit.errors import NotComputable
 from audit.estimate import Estimate
@@ -111,18 +112,25 @@ def search_matches(comparison: Comparison) -> Matches:
 
 
 def matched_features(comparison: Comparison) -> Features:
-    """Features for copy searches, with the hold-out as a copy of it would look.
+    """Features for copy searches, with real volumes as copies of them would look.
 
-    Where the generator's autoencoder is known, samples bear its blur, so that held-out volumes pass
-    through it as well; elsewhere they are as they are. ``params["null"]`` says which.
+    Where the generator's autoencoder is known, samples bear its blur, so that train and hold-out
+    pass through it as well; elsewhere they are as they are. ``params["real_volumes"]`` says which.
     """
-    features = comparison.features(extractor_of(comparison))
-    autoencode = comparison.workshop.autoencode
+    name, autoencode = extractor_of(comparison), comparison.workshop.autoencode
+    features = comparison.features(name)
     if autoencode is None:
-        return replace(features, params={**features.params, "null": "raw"})
-    held = comparison.once("memorization:null", lambda: _embedded_holdout(comparison, autoencode))
-    null = "passed through the generator's autoencoder"
-    return replace(features, holdout=held, params={**features.params, "null": null})
+        return replace(features, params={**features.params, "real_volumes": "as they are"})
+
+    def make() -> Features:
+        return replace(
+            features,
+            train=_embedded(comparison, comparison.train, autoencode),
+            holdout=_embedded(comparison, comparison.cohort("holdout"), autoencode),
+            params={**features.params, "real_volumes": "after the generator's autoencoder"},
+        )
+
+    return comparison.once(f"memorization:matched:{name}", make)
 
 
 def matches_of(features: Features) -> Matches:
@@ -196,7 +204,7 @@ def disturbed_holdout(
 ) -> FloatArray:
     """Embeddings (seeds, n, d) of held-out volumes, disturbed as in training but otherwise drawn.
 
-    Every second view has passed through the generator's autoencoder, where that is known.
+    After the generator's autoencoder where that is known: all its copies come through it.
     """
     import torch
 
@@ -209,10 +217,10 @@ def disturbed_holdout(
     embedded = []
     for row in rows:
         volume = comparison.preprocessing(comparison.holdout[int(row)].image)[None]
-        bases = [volume, volume if autoencode is None else autoencode(volume)]
-        for view, seed in enumerate(seeds):
+        volume = volume if autoencode is None else autoencode(volume)
+        for seed in seeds:
             rng = torch.Generator().manual_seed(seed * 1_000_003 + int(row))
-            seen = disturb(torch.from_numpy(bases[view % 2]), extent, recipe, rng)
+            seen = disturb(torch.from_numpy(volume), extent, recipe, rng)
             embedded.append(encoder.embed(seen.numpy())[0])
     return np.stack(embedded).reshape(len(rows), len(seeds), -1).swapaxes(0, 1)
 
@@ -253,16 +261,18 @@ def _part(rows: FloatArray, part: range) -> npt.NDArray[np.float32]:
     return rows[part.start : part.stop].astype(np.float32)
 
 
-def _embedded_holdout(comparison: Comparison, autoencode: Autoencode) -> npt.NDArray[np.float64]:
-    """Embeddings (h, d) of the hold-out after the generator's autoencoder; kept in the cache."""
+def _embedded(
+    comparison: Comparison, cohort: Cohort, autoencode: Autoencode
+) -> npt.NDArray[np.float64]:
+    """Embeddings (n, d) of a cohort after the generator's autoencoder; kept in the cache."""
     workshop, encoder = comparison.workshop, comparison.encoder(extractor_of(comparison))
 
     def make() -> dict[str, FloatArray]:
-        volumes = (comparison.preprocessing(case.image)[None] for case in comparison.holdout)
+        volumes = (comparison.preprocessing(case.image)[None] for case in cohort)
         return {"rows": np.stack([encoder.embed(autoencode(v))[0] for v in volumes])}
 
     key = key_of(
-        autoencoded_holdout=comparison.holdout.hash,
+        autoencoded=cohort.hash,
         preprocessing=comparison.preprocessing.as_params(),
         encoder=encoder.key,
         autoencoder=workshop.autoencoder_key,
@@ -277,18 +287,13 @@ def _measure_auc(comparison: Comparison) -> Estimate:
         raise NotComputable(
             f"inconclusive: {len(rows)} held-out patients cannot test the encoder", "at least 5"
         )
-    features = comparison.features(extractor_of(comparison))
-    holdout = pearson_rows(features.holdout[rows])
+    holdout = pearson_rows(matched_features(comparison).holdout[rows])
     seeds = [comparison.workshop.seed + 1 + view for view in range(VIEWS)]
     copies = np.stack([pearson_rows(v) for v in disturbed_holdout(comparison, rows, seeds)])
     same = np.einsum("vnd,nd->nv", copies, holdout)
     own = [str(i) for i in range(len(rows))]
-    nulls = [holdout, pearson_rows(matched_features(comparison).holdout[rows])]
-    others = [
-        top_k_of_others(null, holdout, 1, query_groups=own, database_groups=own)[0]
-        for null in nulls[: 1 if comparison.workshop.autoencode is None else 2]
-    ]
-    return auc_by_patient(same, np.concatenate(others, axis=1))
+    other, _ = top_k_of_others(holdout, holdout, 1, query_groups=own, database_groups=own)
+    return auc_by_patient(same, other)
 
 
 def auc_by_patient(copies: FloatArray, others: FloatArray) -> Estimate:

@@ -3,11 +3,10 @@
 The volume is cut into overlapping cubes; each is compared with the cube at the same place in all
 training volumes, in their mirror images, and in both turned by 8 degrees about each axis (in the
 plane only, of thin stacks), after the mean anatomy is taken away. A volume scores its best cube,
-and so does the hold-out (after the generator's autoencoder where that is known), so that searching
-many cubes costs no false alarms. Of a cine each frame
-is compared with all frames of train: one copied frame counts, at any time. Parts that were moved
-by more than a few percent of the field of view, or turned by more than about 10 degrees, are
-missed.
+and so does the hold-out, so that searching many cubes costs no false alarms; where the generator's
+autoencoder is known, train and hold-out pass through it, as samples have come. Of a cine each frame
+is compared with all frames of train: one copied frame counts, at any time. Parts that were moved by
+more than a few percent of the field of view, or turned by more than about 10 degrees, are missed.
 """
 
 import itertools
@@ -116,7 +115,14 @@ def _best_of_turns(
     """The best cube of each volume over all turns of train, one turn in memory at a time."""
     best = [np.full(n, -1.0, np.float32) for n in volumes]
     for angles in turns(comparison.preprocessing.shape[1]):
-        train = _all_cubes(comparison, comparison.train, mean, mirrored=True, angles=angles)
+        train = _all_cubes(
+            comparison,
+            comparison.train,
+            mean,
+            mirrored=True,
+            angles=angles,
+            through=comparison.workshop.autoencode,
+        )
         best = [
             np.maximum(b, _best_of_volume(q, train, len(b)))
             for b, q in zip(best, queries, strict=True)
@@ -136,9 +142,9 @@ def _all_cubes(
     """Cubes (frames of all volumes, places, d), volume by volume."""
     rows = []
     for case in cohort:
-        volume = _turned(comparison.preprocessing(case.image), angles, comparison)
+        volume = comparison.preprocessing(case.image)
         volume = volume if through is None else through(volume[None])[0]
-        for frame in volume.swapaxes(0, 1):
+        for frame in _turned(volume, angles, comparison).swapaxes(0, 1):
             rows.append(cubes(frame - mean))
             if mirrored:
                 rows.append(cubes(np.ascontiguousarray(frame[..., ::-1]) - mean))

@@ -14,7 +14,13 @@ from audit.copies.candidates import candidates
 from audit.copies.confirmation import confirm, confirmed_by, fit_candidates
 from audit.copies.duplicates import patients_of
 from audit.copies.planted import LADDER, plant
-from audit.copies.search import ALPHA, extractor_of, one_volume_each, search_matches
+from audit.copies.search import (
+    ALPHA,
+    extractor_of,
+    matched_features,
+    one_volume_each,
+    search_matches,
+)
 from audit.metric import Measurement, Metric, Outcome
 from audit.neighbors import pearson_rows, top_k
 from audit.statistics.conformal import conformal_p_values, share_by_subject
@@ -42,7 +48,7 @@ def _measure(comparison: Comparison, rows: npt.NDArray[np.intp], rung: str) -> M
     patients = patients_of(comparison)
     right = patients[fit.source] == patients[rows]
     hits = confirmed_by(fit, confirm(comparison).null) & right
-    train = pearson_rows(comparison.features(extractor_of(comparison)).train)
+    train = pearson_rows(matched_features(comparison).train)
     similarity, _ = top_k(pearson_rows(embedded), train, 1)
     p_values = conformal_p_values(search_matches(comparison).holdout, similarity[:, 0])
     return Measurement(
