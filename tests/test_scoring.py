@@ -1,7 +1,5 @@
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +16,9 @@ from audit.errors import BadInput, RunBroken
 from audit.metric import METRICS, Metric
 from audit.phantoms import spoil, thorax_cohort
 
-ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent / "generators"))
+from forked import end, start
+
 FAST = ("fidelity.frechet_distance", "fidelity.kernel_distance")
 
 
@@ -128,8 +128,7 @@ def test_an_unknown_extractor_gets_a_suggestion(cohorts, tmp_path):
         fast_score(cohorts, tmp_path, extractors=("intensty",))
 
 
-def test_a_killed_score_continues_to_the_same_result(tmp_path):
-    code = """
+KILLED = """
 import sys
 from pathlib import Path
 import audit
@@ -138,29 +137,32 @@ from audit.phantoms import thorax_cohort
 audit.score(
     train=thorax_cohort(12, seed=0), holdout=thorax_cohort(12, role="holdout", seed=1),
     synthetic=thorax_cohort(12, role="synthetic", seed=2), extractors=("intensity",),
-    only=("fidelity.frechet*", "fidelity.kernel*", "fidelity.density", "diversity.coverage"),
-    out=sys.argv[1], cache=Cache(Path(sys.argv[2])),
+    only=("fidelity.frechet_distance*", "fidelity.kernel*", "fidelity.density",
+          "diversity.coverage"),
+    out=sys.argv[1], cache=Cache(Path(f"cache-{sys.argv[1]}")),
 )
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
-    def start(name):
-        return subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / f"cache-{name}")],
-            env=environment,
-            cwd=tmp_path,  # this checkout may be committed to while the test runs
-            stderr=subprocess.DEVNULL,
-        )
 
+def test_a_killed_score_continues_to_the_same_result(tmp_path):
+    script = tmp_path / "score.py"
+    script.write_text(KILLED)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def begin(name):
+        # Not in this checkout, which may be committed to while the test runs.
+        return start([script, name], environment, tmp_path / "said", tmp_path)
+
+    assert end(begin("first")) == 0  # imports once what the others share
     begun = time.monotonic()
-    assert start("whole").wait() == 0
+    assert end(begin("whole")) == 0
     duration = time.monotonic() - begun
     for share in (0.5, 0.8, 0.95):
-        process = start("killed")
+        process = begin("killed")
         time.sleep(duration * share)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert start("killed").wait() == 0
+        process.kill()
+        end(process)
+    assert end(begin("killed")) == 0
     whole, killed = (
         json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed")
     )

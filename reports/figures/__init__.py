@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 
 from reports.drawings.distributions import distribution_pictures
 from reports.drawings.series import series_pictures
@@ -21,9 +22,15 @@ def pictures_of(section: str, material: Material) -> list[Picture]:
         own = list(_plain(section, material))
     if not material.findings(section):
         return own
-    rows = [r for r in shipped_matrix() if r["population"] in material.populations]
-    matrix = matrix_picture(rows, section)
+    matrix = _self_check(section, material.populations)
     return own if matrix is None else [*own, matrix]
+
+
+@cache
+def _self_check(section: str, populations: tuple[str, ...]) -> Picture | None:
+    """The same in every report of this version: drawn once in a process."""
+    rows = [r for r in shipped_matrix() if r["population"] in populations]
+    return matrix_picture(rows, section)
 
 
 def _plain(section: str, material: Material) -> Iterator[Picture]:

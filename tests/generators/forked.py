@@ -15,20 +15,24 @@ from pathlib import Path
 import torch
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["accelerate", "generators.models.ldm", "audit.phantoms"])
+SERVER.set_forkserver_preload(
+    ["accelerate", "generators.models.ldm", "audit.phantoms", "pandas", "scipy.stats"]
+)
 
 
-def start(words: Sequence[object], environment: Mapping[str, str], said: Path) -> BaseProcess:
+def start(
+    words: Sequence[object], environment: Mapping[str, str], said: Path, place: Path | None = None
+) -> BaseProcess:
     """Start what ``python WORDS`` would: a script, or ``-m MODULE``, with its arguments.
 
     Args:
         words: As on a command line, without the interpreter.
         environment: Its whole environment.
         said: File that gets what it prints.
+        place: Folder that it works in; this one unless given.
     """
-    process = SERVER.Process(
-        target=_become, args=([str(word) for word in words], dict(environment), said)
-    )
+    given = ([str(word) for word in words], dict(environment), said, place or Path.cwd())
+    process = SERVER.Process(target=_become, args=given)
     process.start()
     return process
 
@@ -66,7 +70,8 @@ def by_two(
     return [end(worker) for worker in workers], [file.read_text() for file in said]
 
 
-def _become(words: list[str], environment: dict[str, str], said: Path) -> None:
+def _become(words: list[str], environment: dict[str, str], said: Path, place: Path) -> None:
+    os.chdir(place)
     with said.open("a") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
