@@ -112,6 +112,10 @@ def test_hearts_stay_inside_the_field():
     assert touching <= 2
 
 
+def test_no_voxel_is_undefined_where_it_lies_on_the_center_of_a_muscle():
+    assert np.isfinite(heart_cohort(41, seed=4, frames=1)[40].image.array).all()
+
+
 @pytest.mark.parametrize("size", [32, 48])
 def test_thorax_has_hounsfield_units_and_all_organs(size):
     for case in thorax_cohort(3, seed=1, size=size):

@@ -123,11 +123,12 @@ class Scene:
         reach = np.sqrt(np.maximum(lv.sum(axis=(1, 2), keepdims=True), 1) / np.pi) * grid.voxel_mm
         found = np.zeros_like(lv)
         for angle, radius, thickness in self.papillary:
-            away = np.sqrt(
+            square = (
                 grid.radius**2
                 - 2 * grid.radius * radius * reach * np.cos(grid.angle - angle)
                 + (radius * reach) ** 2
             )
+            away = np.sqrt(np.maximum(square, 0))  # rounding may go below 0 at the muscle's center
             found = np.maximum(found, self._soft(away - np.minimum(thickness, 0.2 * reach)))
         return found * middle * lv * 0.9
 
