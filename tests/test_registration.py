@@ -4,6 +4,7 @@ import torch
 
 from audit.copies.likeness import partial_correlation
 from audit.copies.registration import align
+from audit.networks.ssl_training import blur
 from audit.spatial import rigid_theta, warp
 
 EXTENT = (30.0, 32.0, 34.0)
@@ -89,6 +90,24 @@ def test_another_intensity_curve_and_noise_hide_no_copy_and_make_no_stranger_one
     plain = float(partial_correlation(stranger, source, mean[None]))
     noise = 0.15 * torch.randn(source.shape, generator=rng)
     assert float(partial_correlation(stranger + noise, source, mean[None])) < plain + 0.15
+
+
+def test_noise_in_a_slice_makes_no_stranger_alike():
+    rng, n = torch.Generator().manual_seed(3), 400
+    common, own, other = (blobs(k, seed)[:, :, :1] for k, seed in ((1, 8), (n, 20), (n, 21)))
+    stranger = common + 0.02 * other + 0.03 * torch.randn(own.shape, generator=rng)
+    basis = common[None].expand(n, -1, -1, -1, -1, -1)
+    assert float(partial_correlation(stranger, common + 0.1 * own, basis).max()) < 0.7
+
+
+def test_half_the_resolution_hides_no_copy_of_a_body_with_edges():
+    common = (blobs(1, 10) > 0).float()
+    source = common + 0.1 * blobs(8, 11)
+    source = source + 0.03 * torch.randn(source.shape, generator=torch.Generator().manual_seed(0))
+    basis = common[None].expand(8, -1, -1, -1, -1, -1)
+    assert float(partial_correlation(blur(source), source, basis).min()) > 0.95
+    strangers = partial_correlation(blur(source), source.roll(1, 0), basis)
+    assert float(strangers.max()) < 0.8
 
 
 def test_no_move_is_no_change():

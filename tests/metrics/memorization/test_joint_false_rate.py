@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audit.cache import Cache
-from audit.cohort import cohort_of
+from audit.cohort import Case, cohort_of
 from audit.comparison import Comparison
 from audit.copies.candidates import candidates
 from audit.copies.confirmation import Fit, confirmed_by, fit_candidates
@@ -16,8 +16,29 @@ from audit.extractor import Workshop
 from audit.ledger import Ledger
 from audit.phantoms import heart_cohort, thorax_cohort
 from audit.preprocessing import fit_preprocessing
+from audit.volume import Volume
 
-COHORTS = {"thorax": thorax_cohort, "heart": lambda n, **more: heart_cohort(n, frames=8, **more)}
+
+def slices(cohort, axis):
+    """The middle slice of each volume's first frame, across array axis z (2) or y (3)."""
+
+    def case(whole):
+        array, spacing = whole.image.array[:, :1], list(whole.image.spacing_mm)
+        middle = np.moveaxis(np.take(array, [array.shape[axis] // 2], axis=axis), axis, 2)
+        spacing.insert(0, spacing.pop(axis - 2))
+        image = Volume(array=np.ascontiguousarray(middle), spacing_mm=tuple(spacing))
+        return Case(id=whole.id, subject=whole.subject, image=image)
+
+    return cohort_of(cohort.role, [case(whole) for whole in cohort])
+
+
+COHORTS = {
+    "thorax": thorax_cohort,
+    "heart": lambda n, **more: heart_cohort(n, frames=8, **more),
+    "axial slices of the thorax": lambda n, **more: slices(thorax_cohort(n, **more), 2),
+    "coronal slices of the thorax": lambda n, **more: slices(thorax_cohort(n, **more), 3),
+    "slices of the heart": lambda n, **more: slices(heart_cohort(n, frames=2, **more), 2),
+}
 TRAINS, PATIENTS, POOL, SPLITS = 5, 24, 120, 40
 HIGHEST = 0.005
 
@@ -51,7 +72,7 @@ def rates(fit, rng):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("population", ["thorax", "heart"])
+@pytest.mark.parametrize("population", list(COHORTS))
 def test_fresh_patients_are_confirmed_as_rarely_as_stated(population, tmp_path):
     rng = np.random.default_rng(0)
     by_train = []

@@ -206,7 +206,7 @@ def test_confirmed_copies_among_fresh_patients_have_recall_and_precision(compari
 def null_fit(rng, n):
     from audit.copies.confirmation import Fit
 
-    ncc, gap = np.tanh(rng.normal(0.6, 0.2, n)), rng.normal(0.2, 0.1, n)
+    ncc, gap = np.tanh(rng.normal(0.6, 0.2, n)), np.abs(rng.normal(0, 0.2, n))
     return Fit(ncc=ncc, ssim=ncc, gap=gap, source=np.zeros(n, np.int64))
 
 
