@@ -8,6 +8,7 @@ there a small autoencoder keeps what sets a patient apart, without which no copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def study(
 
     Autoencoder and denoiser of a setting see its patients only. The copy encoder learns from
     patients that no setting and no hold-out has, and serves all: a handful would not teach one.
+    Audits see the noise prediction of a generator and not its autoencoder: else each setting would
+    have a copy encoder of its own, and rates be compared that were measured by different ones.
 
     Args:
         work: Where everything is written.
@@ -154,10 +157,18 @@ def _one(
     generator.fit(augmented(train, setting.views, seed=seed), folder=folder / "model", seed=seed)
     runs = []
     for place, kept in kept_generators(folder / "model").items():
-        target, at_that_time = folder / FOLDER / place.name, load(place)
+        target = folder / FOLDER / place.name
+        at_that_time: Any = load(place)
         made = sample_to_folder(at_that_time, samples, target / "synthetic", seed=seed)
         result = audit.score(
-            train=train, synthetic=made, generator=at_that_time, only=only, out=target, **shared
+            train=train,
+            synthetic=made,
+            generator=SimpleNamespace(
+                identity=at_that_time.identity, membership_target=at_that_time.membership_target
+            ),
+            only=only,
+            out=target,
+            **shared,
         )
         runs.append(
             (Moment(name=place.name, step=kept.step, about={"passes": kept.passes}), result)
