@@ -83,7 +83,7 @@ def _sentence(name: str, finding: Finding, result: AuditResult) -> str:
         f"{words.section_title(name)}: {words.label(finding)} is {value} {words.interval(finding)}"
     )
     others = _other_networks(finding, result.findings)
-    return f"{head}{_reading(finding)}.{others}{_not_excluded(finding)}"
+    return f"{head}{_reading(finding)}.{others}{_consequence(finding)}"
 
 
 def _other_networks(finding: Finding, findings: Sequence[Finding]) -> str:
@@ -124,15 +124,20 @@ def _reading(finding: Finding) -> str:
 def _among_networks(finding: Finding) -> str:
     """The adjusted p where the smallest of several speaks: alone it would alarm too often."""
     p = finding.params.get("p_value_adjusted")
-    if not _of_network(finding) or not isinstance(p, float):
+    small = finding.p_value is not None and finding.p_value <= ALARM
+    if not small or not _of_network(finding) or not isinstance(p, float):
         return ""
-    lost = finding.p_value is not None and finding.p_value <= ALARM < p
-    return f", adjusted {words.number(p, 2)}{', no longer small' if lost else ''}"
+    return f", adjusted {words.number(p, 2)}{', no longer small' if p > ALARM else ''}"
 
 
-def _not_excluded(finding: Finding) -> str:
-    """What a clean memorization number leaves open; absence of evidence is no proof of privacy."""
+def _consequence(finding: Finding) -> str:
+    """What to do about copies; what a clean number leaves open, for it is no proof of privacy."""
     rate = finding.section == "memorization" and finding.better == "lower"  # no area under a curve
+    if finding.name == "memorization.copy_rate" and finding.value:
+        return (
+            " cases.csv names them (memorization.copy_confirmed); `voxaudit filter RUN --out DIR` "
+            "writes the cohort without them."
+        )
     if not rate or finding.value != 0 or not finding.high:
         return ""
     return (

@@ -57,3 +57,17 @@ def test_parts_of_one_cohort_do_not_outvote_the_whole():
 
     whole, part = dice("all", 0.5), dice("rv", 0.01)
     assert leading("adherence", AuditResult(findings=(part, whole))) is whole
+
+
+def test_a_large_p_value_is_not_adjusted_aloud():
+    large = by_network("ssl3d", 0.4, adjusted=0.9)
+    assert "adjusted" not in conclusion(AuditResult(findings=(large,)))[0]
+
+
+def test_copies_come_with_what_to_do_about_them():
+    def rate(value):
+        return Finding(metric="memorization.copy_rate", value=value, low=0.0, high=1.0, n=24,
+                       better="lower")  # fmt: skip
+
+    assert "voxaudit filter" in conclusion(AuditResult(findings=(rate(0.5),)))[0]
+    assert "voxaudit filter" not in conclusion(AuditResult(findings=(rate(0.0),)))[0]
