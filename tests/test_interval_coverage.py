@@ -289,6 +289,7 @@ BELOW = {
 ABOVE = {
     ("kernel", "laplace", "shift"),
     ("kernel", "clusters", "collapse"),
+    ("sliced_wasserstein", "ties", "equal"),
     ("frechet_of_few", "clusters", "shift"),
     ("frechet_of_few", "clusters", "collapse"),
     *(("frechet_of_few", law.__name__, "equal") for law in LAWS),
