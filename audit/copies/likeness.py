@@ -10,9 +10,9 @@ import torch
 
 POWERS = (1, 2, 3)
 FEWEST_SMOOTHED = 8  # voxels along an axis
-PASSES = 3  # of ``smooth`` over both: what a decoder made of the finest detail is no evidence
+PASSES = 2  # of ``smooth`` over both: what a decoder made of the finest detail is no evidence
 BLURS = (0, 1, 3)  # further passes over the source: a decoder may have blurred its copy
-WIDTH = 5  # voxels along an axis that one independent voxel takes up then
+WIDTH = 4  # voxels along an axis that one independent voxel takes up then
 CELLS = 100  # independent voxels below which no noise is corrected: there chance passes for noise
 
 
@@ -98,7 +98,7 @@ def _least_reliability(volumes: torch.Tensor) -> float:
 
     Of m independent voxels the energy of noise is known to sqrt(2/m) of it. A correction by the
     root of a reliability r is then wrong by (1 - r) / (r sqrt(2 m)): at most 7 % for r of at least
-    sqrt(100/m). In a cube of 32 voxels that is 0.62; in a slice of 32 x 32 nothing is corrected.
+    sqrt(100/m). In a cube of 32 voxels that is 0.44; in a slice of 32 x 32 nothing is corrected.
     """
     shape = volumes.shape[2:]
     cells = math.prod(shape) / WIDTH ** sum(n >= FEWEST_SMOOTHED for n in shape)
