@@ -23,7 +23,7 @@ from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 10  # of registration and what it is scored by; part of the cache's key
+VERSION = 8  # of registration and what it is scored by; part of the cache's key
 FALSE_RATE = 0.001  # of the fit
 GAP_RATE = 0.01  # of the gap, asked for as well
 MOST = 4000  # synthetic volumes that are registered, the most similar first
@@ -83,23 +83,24 @@ def fit_candidates(
 ) -> Fit:
     """Align preprocessed volumes (c, t, z, y, x) with their candidates (n, k) in train.
 
-    Each is compared as it is and, where that is known, after the generator's autoencoder.
-    Candidates of the best one's patient, duplicates among them, do not count as the next best.
+    Each is tried as it is and, where that is known, after the generator's autoencoder. Candidates
+    of the best one's patient, duplicates among them, do not count as the next best.
     """
     from audit.copies.registration import align, reduced
     from audit.extractors.ssl3d import extent_mm
 
     # the source is moved: what the copy's noise hides is not resampled as well
-    fixed, k = np.stack([reduced(still(volume)) for volume in volumes]), rows.shape[1]
+    fixed = np.stack([reduced(still(volume)) for volume in volumes])
     forms = {int(i): _forms(comparison, int(i)) for i in np.unique(rows)}
-    sources = [np.stack(form) for form in zip(*(forms[int(i)] for i in rows.ravel()), strict=True)]
+    moving = [form for row in rows.ravel() for form in forms[int(row)]]
+    k = len(moving) // len(rows)
+    rows = np.repeat(rows, k // rows.shape[1], axis=1)
     found = align(
         np.repeat(fixed, k, axis=0),
-        sources[0],
+        np.stack(moving),
         shared_anatomy(comparison),
         extent_mm(comparison.preprocessing),
         device=comparison.workshop.device,
-        autoencoded=sources[1] if len(sources) > 1 else None,
     )
     ncc, ssim = found.partial.reshape(-1, k), found.ssim.reshape(-1, k)
     best, line = ncc.argmax(axis=1), np.arange(len(rows))

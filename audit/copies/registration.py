@@ -57,7 +57,6 @@ def align(
     extent_mm: Extent,
     *,
     device: str,
-    autoencoded: FloatArray | None = None,
 ) -> Alignment:
     """Register pairs of volumes (n, c, z, y, x) with flips, rigid moves and scale.
 
@@ -69,16 +68,13 @@ def align(
         shared: What training patients share (p, c, z, y, x): their mean and leading modes.
         extent_mm: Field of view (z, y, x) in mm.
         device: ``cpu`` or ``cuda``.
-        autoencoded: ``moving`` after the generator's autoencoder, where that is known: at the pose
-            found for it, as copies come through it, the better ``partial`` of the two counts.
     """
-    forms = [moving] if autoencoded is None else [moving, autoencoded]
     with torch.no_grad():
         basis = _whole(torch.from_numpy(shared).to(device))
         parts = [
             _align_batch(
                 _whole(torch.from_numpy(fixed[i : i + BATCH]).to(device)),
-                [_whole(torch.from_numpy(form[i : i + BATCH]).to(device)) for form in forms],
+                _whole(torch.from_numpy(moving[i : i + BATCH]).to(device)),
                 basis,
                 extent_mm,
             )
@@ -96,17 +92,16 @@ def reduced(volume: FloatArray) -> FloatArray:
 
 
 def _align_batch(
-    fixed: torch.Tensor, forms: list[torch.Tensor], shared: torch.Tensor, extent_mm: Extent
+    fixed: torch.Tensor, moving: torch.Tensor, shared: torch.Tensor, extent_mm: Extent
 ) -> Alignment:
-    moves, flips = _register(fixed, forms[-1], extent_mm)
+    moves, flips = _register(fixed, moving, extent_mm)
     theta = _theta(moves, flips, extent_mm)
-    moved = warp(forms[0], theta)
+    moved = warp(moving, theta)
     basis = torch.stack([warp(shared, t.expand(len(shared), -1, -1)) for t in theta[:, None]])
-    partial = [partial_correlation(fixed, warp(form, theta), basis) for form in forms]
     near, far = smooth(fixed), smooth(moved)
     columns: dict[str, Any] = {
         "ncc": _correlation(near, far),
-        "partial": torch.stack(partial).amax(dim=0),
+        "partial": partial_correlation(fixed, moved, basis),
         "ssim": structural_similarity(near, far),
         "angles_deg": moves[:, :3].rad2deg(),
         "shifts": moves[:, 3:6],
