@@ -25,7 +25,7 @@ from audit.metric import Measurement, Metric, Outcome
 from audit.neighbors import pearson_rows, top_k
 from audit.statistics.conformal import conformal_p_values, share_by_subject
 
-MOST = 12
+MOST = 8
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
