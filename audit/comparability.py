@@ -64,7 +64,7 @@ def _cohorts(before: AuditResult, after: AuditResult) -> list[str]:
         old, new = before.cohorts.get(role), after.cohorts.get(role)
         sizes = [cohort.n if cohort else 0 for cohort in (old, new)]
         if sizes[0] != sizes[1]:
-            found.append(f"{words} {_brief(sizes[0])} → {_brief(sizes[1])} cases")
+            found.append(f"{words} {sizes[0] or 'none'} → {sizes[1] or 'none'} cases")
         elif old and new and old.hash != new.hash:
             found.append(f"other {words} of equal n")
     made = [run.cohorts["synthetic"].n if "synthetic" in run.cohorts else 0
@@ -85,7 +85,7 @@ def _preprocessing(before: AuditResult, after: AuditResult) -> list[str]:
 
 def _brief(value: Any) -> str:
     """A value in a few characters; of a hash the beginning."""
-    if value is None or value == 0:
+    if value is None:
         return "none"
     text = str(value)
     return text if len(text) <= 40 else f"{text[:8]}…"

@@ -63,6 +63,8 @@ def recorded(params=None, cohorts=None, metric="fidelity.x[ssl3d]", key="z", **p
         ({"profile": "smoke"}, "profile none → smoke"),
         ({"preprocessing": {"shape": [1, 16, 16, 16], "channels": 1}},
          "preprocessing: shape [1, 32, 32, 32] → [1, 16, 16, 16]"),
+        ({"preprocessing": {"shape": [1, 32, 32, 32], "channels": 0}},
+         "preprocessing: channels 1 → 0"),
         ({"key": ""}, "a run says nothing of its settings"),
         ({"params": {"slope": 0.2}}, "a setting that the results do not record"),
     ],

@@ -58,25 +58,13 @@ def sample_and_score(
         BadInput: The folder holds samples that were made otherwise.
     """
     from audit.scoring import score
-    from generators.sampling import sample_to_folder
 
     asked = real.conditions if spec.conditional else None
-    samples: Cohort | Path
-    if generator is None:
-        samples = folder_cohort(spec)
-    else:
-        n = spec.n or DEFAULT_N
-        samples = manifest = sample_to_folder(
-            generator,
-            n,
-            folder / "synthetic",
-            seed=seed,
-            conditions=asked,
-            ledger=ledger,
-            **spec.sampling,
-        )
-        if not is_first_process():
-            wait_until(lambda: _listed(manifest) == n, "the list of samples")
+    samples = (
+        folder_cohort(spec)
+        if generator is None
+        else _sampled(generator, spec, folder / "synthetic", seed, asked, ledger)
+    )
     score(
         train=real.train,
         holdout=real.holdout,
@@ -95,6 +83,26 @@ def sample_and_score(
         ledger=ledger,
         sampled_in=Path(spec.path) if generator is None and spec.path is not None else None,
     )
+
+
+def _sampled(
+    generator: "VolumeGenerator",
+    spec: "GeneratorSpec",
+    folder: Path,
+    seed: int,
+    conditions: "Cohort | None",
+    ledger: "Ledger",
+) -> Path:
+    """The manifest of as many samples as were asked for, in every process."""
+    from generators.sampling import sample_to_folder
+
+    n = spec.n or DEFAULT_N
+    manifest = sample_to_folder(
+        generator, n, folder, seed=seed, conditions=conditions, ledger=ledger, **spec.sampling
+    )
+    if not is_first_process():
+        wait_until(lambda: _listed(manifest) == n, "the list of samples")
+    return manifest
 
 
 def _listed(manifest: Path) -> int:

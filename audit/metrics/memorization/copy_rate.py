@@ -130,5 +130,6 @@ METRIC = Metric(
     detects=("copying",),
     bounds=(0.0, 1.0),
     needs=("holdout",),
+    version=2,  # 2: another likeness of aligned volumes, half-normal gaps
     source="Dar et al. 2024, arXiv:2402.01054; calibrated by Bates et al. 2023, arXiv:2104.08279",
 )

@@ -76,5 +76,6 @@ METRIC = Metric(
     better="higher",
     bounds=(0.0, 1.0),
     needs=("holdout",),
+    version=2,  # as copy_rate
     source="Sensitivity of copy filters: Koeken et al. 2025, arXiv:2510.01793",
 )
