@@ -17,6 +17,7 @@ from audit.statistics.intervals import (
     METHODS,
     NULL_TAIL_ABOVE,
     NULL_TAIL_BELOW,
+    OFF_NULL,
     StandardError,
     counted_once,
     effective_garwood,
@@ -25,14 +26,16 @@ from audit.statistics.intervals import (
     students,
     students_of_log,
     students_on_log,
+    students_on_log_of_ratio,
     students_on_log_of_squared,
     students_on_logit,
     students_on_logit_of_levels,
 )
 from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets
 from audit.statistics.pool import Pool, pool_of
-from audit.statistics.resampling import null_jackknifed, permuted
+from audit.statistics.resampling import halved, null_jackknifed, permuted
 from audit.statistics.scalar import transport
+from audit.statistics.sliced import sliced_in_pool
 from audit.statistics.two_sample import (
     benjamini_hochberg,
     energy_distance,
@@ -134,10 +137,47 @@ def test_permuted_cohorts_show_what_the_jackknife_counts_twice() -> None:
         assert jackknifed / scattered == pytest.approx(ratio, rel=0.2)
 
 
-def test_jackknifing_permuted_cohorts_leaves_the_permutations_as_they_are() -> None:
+@pytest.mark.parametrize("n", [20, 21])
+def test_random_halves_scatter_as_cohorts_of_the_whole_size(n: int) -> None:
+    """A mean difference's standard error is sqrt(s²/n + s²/n), with an odd n too."""
+
+    def gap(pool, a, b):
+        return float(pool.rows[a, 0].mean() - pool.rows[b, 0].mean())
+
+    ratios = []
+    for seed in range(30):
+        pool = draw(seed, n=n, d=1)
+        sides = pool.holdout, pool.synthetic
+        rng = np.random.default_rng(seed)
+        found = halved(one_by_one(gap), pool, *sides, rng, of_log=False)
+        exact = sum(pool.rows[s, 0].var(ddof=1) / n for s in sides)
+        ratios.append(found.error**2 / exact)
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.1)
+    assert found.freedom == n - 1
+
+
+def test_interval_holds_a_distance_that_turns_on_a_mode_of_few_subjects() -> None:
+    """Leaving out one subject at a time hardly shows the mode: 81 % covered."""
+    sliced, found = one_by_one(sliced_in_pool), []
+    for seed in range(150):
+        rng = np.random.default_rng([seed, 2026])
+        rows = rng.normal(size=(60, 6)) + np.where(rng.random((60, 1)) < 0.25, 4.0, 0.0)
+        pool = pool_of(train=np.zeros((0, 6)), holdout=rows[:30], synthetic=rows[30:] + 1.0)
+        null = permuted(sliced, pool, 60, rng)
+        given = estimated(sliced, pool, interval=students_on_log, null=null, rng=rng)
+        found.append((given.value, given.low, given.high))
+    values, lows, highs = np.array(found).T
+    assert 0.92 <= np.mean((lows <= values.mean()) & (values.mean() <= highs)) <= 0.98
+
+
+@pytest.mark.parametrize("fork", [null_jackknifed, halved])
+def test_resampling_once_more_leaves_the_permutations_as_they_are(fork) -> None:
     pool = draw(7, n=10)
     first, second = (np.random.default_rng(3) for _ in range(2))
-    null_jackknifed(FRECHET, pool, first)
+    if fork is halved:
+        halved(FRECHET, pool, pool.holdout, pool.synthetic, first, of_log=True)
+    else:
+        null_jackknifed(FRECHET, pool, first)
     assert np.array_equal(permuted(FRECHET, pool, 3, first), permuted(FRECHET, pool, 3, second))
 
 
@@ -150,40 +190,36 @@ def test_count_interval_is_open_where_nothing_was_counted() -> None:
 
 
 def test_log_interval_is_a_factor_either_way() -> None:
-    low, high = students_on_log(2.0, scatter(0.5), 20)
+    """Upward with the permutations' scatter, for a distance scatters more off the null."""
+    q = t.ppf(0.975, 19)
+    low, high = students_on_log(2.0, scatter(0.25), 20)
     assert low * high == pytest.approx(4.0)
-    assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * 0.25))
+    assert high / 2 == pytest.approx(np.exp(q * 0.25))
+    null = np.array([1.0, 1.2, 1.4])  # SD 0.2
+    below, above = students_on_log(2.0, scatter(0.25, null=null), 20)
+    assert below == pytest.approx(low)
+    assert above / 2 == pytest.approx(np.exp(q * np.hypot(0.25, OFF_NULL * 0.1)))
 
 
 def test_squared_distance_has_the_squared_interval_of_its_root() -> None:
     null = np.array([1.2, 1.4, 1.5, 1.6])
-    root = students_on_log(2.0, scatter(0.5, null=null), 20)
-    squared = students_on_log_of_squared(4.0, scatter(2.0, null=null**2), 20)
+    root = students_on_log(2.0, scatter(0.25, null=null), 20)
+    squared = students_on_log_of_squared(4.0, scatter(0.5, null=null**2), 20)
     assert squared == pytest.approx(np.square(root))
 
 
 def test_interval_of_a_logarithm_is_the_logarithm_of_the_interval() -> None:
     null = np.array([1.5, 1.9, 2.2, 2.6])
-    plain = students_on_log_of_squared(2.0, scatter(0.9, null=null), 20)
+    plain = students_on_log_of_squared(2.0, scatter(0.45, null=null), 20)
     logged = students_of_log(np.log(2.0), scatter(0.45, null=np.log(null)), 20)
     assert logged == pytest.approx(np.log(plain))
 
 
-def test_permutations_take_from_the_lower_end_what_the_jackknife_counts_twice() -> None:
-    """All of it where the distance is the null's, a sixteenth where it is twice that."""
-    null = np.exp([-0.2, -0.1, 0.0, 0.1, 0.2])
-    null /= null.mean()
-    permuted = np.log(null).var(ddof=1)
-
-    def variances(value: float, error: float) -> list[float]:
-        ends = students_on_log(value, scatter(error, null=null), 20)
-        return [float(np.log(end / value) / t.ppf(0.975, 19)) ** 2 for end in ends]
-
-    assert variances(1.0, 0.5) == pytest.approx([0.25 - permuted, 0.25])
-    assert variances(2.0, 1.0) == pytest.approx([0.25 - permuted / 16, 0.25])
-    # Never below the permutations' own scatter, and a smaller jackknife is left as it is.
-    assert variances(1.0, np.sqrt(1.5 * permuted)) == pytest.approx([permuted, 1.5 * permuted])
-    assert variances(1.0, 0.05) == pytest.approx([0.05**2, 0.05**2])
+def test_interval_of_a_ratio_counts_the_jackknife_once() -> None:
+    null = np.array([0.9, 1.0, 1.1])
+    low, high = students_on_log_of_ratio(2.0, scatter(0.4, null=null, null_jackknifed=0.02), 20)
+    assert low * high == pytest.approx(4.0)
+    assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * np.sqrt(0.16 - 0.01) / 2))
 
 
 @pytest.mark.parametrize("value", [-0.5, 0.0, 0.3, 9.0])
@@ -203,19 +239,24 @@ def test_score_interval_of_a_value_far_below_zero_stays_finite_and_ordered() -> 
 
 
 @pytest.mark.parametrize(
-    "interval", [students, students_on_log, students_on_log_of_squared, score_interval]
+    "interval",
+    [
+        *(students, students_on_log, students_on_log_of_squared, students_on_log_of_ratio),
+        score_interval,
+    ],
 )
 def test_no_scatter_gives_no_interval_rather_than_one_of_no_width(interval) -> None:
     rows = np.ones((10, 2))
     pool = pool_of(train=rows, holdout=rows, synthetic=rows + 1)
-    found = estimated(FRECHET, pool, interval=interval, null=np.full(5, 2.0))
+    rng = np.random.default_rng(0)
+    found = estimated(FRECHET, pool, interval=interval, null=np.full(5, 2.0), rng=rng)
     assert found.value == pytest.approx(2.0)
     assert found.low is found.high is None
     assert "every subsample gives the same value" in found.method
 
 
 def test_every_interval_has_a_name() -> None:
-    assert len(set(METHODS.values())) == len(METHODS) == 9
+    assert len(set(METHODS.values())) == len(METHODS) == 10
 
 
 @pytest.mark.parametrize("statistic", [FRECHET, kernel_statistic])

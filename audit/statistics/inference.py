@@ -4,10 +4,10 @@ One row is one subject, and both sides have the same n. Nothing here draws with 
 duplicate pairs with itself and biases distances and nearest neighbors upward.
 
 - Interval: by the method for the kind of number (``audit.statistics.intervals``), with the scatter
-  from a delete-a-block jackknife over pairs of subjects (one of each side), or a closed-form
-  standard error where the statistic has one, and from the permutations, which count once what the
-  jackknife counts twice (``audit.statistics.resampling``). It is for the expectation *at this n*,
-  whose bias the floor shows.
+  from random halves of the subjects (distances), from a delete-a-block jackknife over pairs of them
+  (one of each side), or from a closed-form standard error where the statistic has one, and from the
+  permutations (``audit.statistics.resampling``). It is for the expectation *at this n*, whose bias
+  the floor shows.
 - Floor: the statistic between two disjoint real cohorts of the same n, over random splits of
   train and hold-out.
 - p-value: hold-out and synthetic labels permuted.
@@ -26,13 +26,14 @@ from audit.estimate import Estimate
 from audit.statistics.intervals import (
     COUNTED_ONCE,
     METHODS,
+    OF_HALVES,
     Interval,
     StandardError,
     Unscattered,
     students,
 )
 from audit.statistics.pool import FloatArray, IntArray, Pool
-from audit.statistics.resampling import Statistic, jackknife, null_jackknifed, permuted
+from audit.statistics.resampling import Statistic, halved, jackknife, null_jackknifed, permuted
 from audit.statistics.two_sample import Floor, PermutationTest, floor_of, test_from_null
 
 LEAST_SUBJECTS = 4
@@ -94,7 +95,7 @@ def infer(
         worse: Direction in which the statistic speaks against the generator.
         permutations: Relabelings for the p-value.
         splits: Real-versus-real splits.
-        standard_error: Of the value; the jackknife where not given.
+        standard_error: Of the value; random halves or the jackknife where not given.
         interval: Method for this kind of number.
         power: Whether the statistic responds to a shift of the pool's rows.
 
@@ -112,8 +113,8 @@ def infer(
         pool,
         interval=interval,
         null=null,
+        rng=rng,
         standard_error=standard_error,
-        null_jackknifed=null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0,
     )
     floor = _floor(statistic, pool, n, splits, rng)
     test = _one_sided(estimate.value, null, worse)
@@ -160,8 +161,8 @@ def estimated(
     *,
     interval: Interval,
     null: FloatArray,
+    rng: np.random.Generator,
     standard_error: Callable[[Pool, IntArray, IntArray], StandardError] | None = None,
-    null_jackknifed: float = 0.0,
 ) -> Estimate:
     """Value and interval of ``statistic(hold-out, synthetic)``.
 
@@ -170,19 +171,21 @@ def estimated(
         pool: As in ``infer``.
         interval: As in ``infer``.
         null: The statistic over permuted labels.
+        rng: Source of randomness; forked, not advanced.
         standard_error: As in ``infer``.
-        null_jackknifed: ``null_jackknifed`` of the statistic, for intervals in ``COUNTED_ONCE``.
     """
     real, synthetic = pool.holdout, pool.synthetic
     value = float(statistic(pool, [real], [synthetic])[0])
-    scatter = (
-        standard_error(pool, real, synthetic)
-        if standard_error
-        else jackknife(statistic, pool, real, synthetic)
-    )
+    if standard_error:
+        scatter = standard_error(pool, real, synthetic)
+    elif interval in OF_HALVES:
+        scatter = halved(statistic, pool, real, synthetic, rng, of_log=OF_HALVES[interval])
+    else:
+        scatter = jackknife(statistic, pool, real, synthetic)
+    again = null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0
     n = len(synthetic)
     try:
-        low, high = interval(value, replace(scatter, null=null, null_jackknifed=null_jackknifed), n)
+        low, high = interval(value, replace(scatter, null=null, null_jackknifed=again), n)
     except Unscattered:
         method = "none: every subsample gives the same value"
         return Estimate(value=value, low=None, high=None, n=n, method=method)

@@ -2,32 +2,36 @@
 
 | kind | method | why |
 |---|---|---|
-| distance above 0 | Student's t on the log | its scatter grows with it: the plain t misses upward |
-| squared distance, logarithm of one | the same of its root | the same |
+| distance above 0 | Student's t on the log, from random halves | its scatter grows with it |
+| squared distance, logarithm of one | the same | the same |
+| ratio | Student's t on the log | symmetric there |
 | signed difference, extrapolation | Student's t | symmetric |
 | share of points inside balls | mid-P at an effective n | open at 0 and 1 |
 | agreement of curves | Student's t on the logit | the same |
 | mean count | Garwood at the effective exposure | open at 0 |
 | squared kernel distance | score interval | its variance falls with it, to the null's at 0 |
 
-Each takes the value, its scatter and n, and returns (low, high). A jackknife that finds no scatter
-at all has not seen any: kinds without a rule for that raise ``Unscattered``.
+Each takes the value, its scatter and n, and returns (low, high). Subsamples that show no scatter at
+all have not seen any: kinds without a rule for that raise ``Unscattered``.
 
 A jackknife counts twice what two subjects do only together, three times what three do (Efron and
 Stein 1981): where nothing differs that is most of the scatter, and everywhere in memberships of
 nearest neighbors. Permutations of the labels show the scatter itself, but where nothing differs
 only; a jackknife of permuted cohorts shows how much it counts too often there. So intervals draw
-on all three; ``tests/test_interval_coverage.py`` shows what they cover.
+on all three, those of distances on random halves in the jackknife's place (half of the subjects
+change the value by as much as another cohort would, kinks and modes that one subject does not show
+included); ``tests/test_interval_coverage.py`` shows what they cover.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 TAIL = 0.025
+OFF_NULL = 1.25  # a distance is folded at 0: off it the normal scatters up to 1.66 times as much
 NULL_TAIL_ABOVE = 1.15  # standardized 97.5 % point of χ²_20 over the Gaussian's; of χ²_1 1.45
 NULL_TAIL_BELOW = 0.84  # the same of the 2.5 % point
 
@@ -37,7 +41,7 @@ class StandardError:
     """How far a value would scatter over cohorts of the same n.
 
     Attributes:
-        error: Standard error, in the value's unit.
+        error: Standard error, in the value's unit; of its logarithm where it comes from halves.
         freedom: Degrees of freedom behind it.
         method: How it was made.
         null_error: The part that remains where nothing differs; squared distances have it.
@@ -76,46 +80,53 @@ def students(value: float, scatter: StandardError, n: int) -> tuple[float, float
 
 
 def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
-    """Student's t about the logarithm of a distance.
+    """Student's t about the logarithm of a distance, whose scatter comes from random halves.
 
-    The upper end takes the jackknife's variance of the logarithm (delta method): a distance's
-    scatter grows with it, and small values show too little. The lower end asks whether the truth
-    is nearer to the null, and takes off what the jackknife counts twice there.
-
-    Raises:
-        Unscattered: The standard error or the value is 0.
-    """
-    if value <= 0:
-        raise Unscattered
-    t, jackknifed = _t(scatter), scatter.error / value
-    low = value * float(np.exp(-t * _log_counted_once(value, jackknifed, scatter.null)))
-    return low, value * float(np.exp(t * jackknifed))
-
-
-def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
-    """``students_on_log`` of the root of a squared distance, squared.
+    The upper end asks for truths further from 0. There a distance scatters more than small values
+    show, so the permutations' scatter joins (see ``OFF_NULL``).
 
     Raises:
         Unscattered: The standard error or the value is 0.
     """
     if value <= 0:
         raise Unscattered
-    root = float(np.sqrt(value))
-    of_root = replace(scatter, error=scatter.error / (2 * root), null=np.sqrt(scatter.null))
-    low, high = students_on_log(root, of_root, n)
-    return low**2, high**2
+    below, above = _log_ends(scatter, _sd(scatter.null) / value)
+    return value * float(np.exp(-below)), value * float(np.exp(above))
 
 
-def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
+def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
+    """``students_on_log`` of a squared distance.
+
+    Raises:
+        Unscattered: The standard error or the value is 0.
+    """
+    if value <= 0:
+        raise Unscattered
+    below, above = _log_ends(scatter, 2 * _sd(np.sqrt(scatter.null)) / float(np.sqrt(value)))
+    return value * float(np.exp(-below)), value * float(np.exp(above))
+
+
+def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
     """``students_on_log_of_squared`` of a value that is its logarithm already.
 
     Raises:
         Unscattered: The standard error is 0.
     """
     # About the value, for the exponential of a large logarithm has no digits left.
-    relative = replace(scatter, null=np.exp(scatter.null - value))
-    low, high = students_on_log_of_squared(1.0, relative, n)
-    return value + float(np.log(low)), value + float(np.log(high))
+    below, above = _log_ends(scatter, 2 * _sd(np.exp((scatter.null - value) / 2)))
+    return value - below, value + above
+
+
+def students_on_log_of_ratio(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
+    """Student's t about the logarithm of a ratio; the jackknife counted once.
+
+    Raises:
+        Unscattered: The standard error or the value is 0.
+    """
+    if value <= 0:
+        raise Unscattered
+    half = _t(scatter) * float(np.sqrt(counted_once(scatter))) / value
+    return value * float(np.exp(-half)), value * float(np.exp(half))
 
 
 def mid_p_of_members(value: float, scatter: StandardError, n: int) -> tuple[float, float]:
@@ -204,9 +215,10 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 
 METHODS: Mapping[Interval, str] = {
     students: "Student's t",
-    students_on_log: "Student's t on the log, null scatter counted once",
-    students_on_log_of_squared: "Student's t on the log of the root, null scatter counted once",
-    students_of_log: "Student's t of a log, null scatter counted once",
+    students_on_log: "Student's t on the log",
+    students_on_log_of_squared: "Student's t on the log of the square",
+    students_of_log: "Student's t of a log",
+    students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
     mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
     students_on_logit: "Student's t on the logit, pairs counted once",
     students_on_logit_of_levels: "Student's t on the logit, pairs counted once and a half",
@@ -216,7 +228,15 @@ METHODS: Mapping[Interval, str] = {
 
 
 # They ask for ``null_jackknifed``.
-COUNTED_ONCE = frozenset({mid_p_of_members, students_on_logit, students_on_logit_of_levels})
+COUNTED_ONCE = frozenset(
+    {mid_p_of_members, students_on_log_of_ratio, students_on_logit, students_on_logit_of_levels}
+)
+# They ask for the scatter of random halves, of a value or of its logarithm.
+OF_HALVES: Mapping[Interval, bool] = {
+    students_on_log: True,
+    students_on_log_of_squared: True,
+    students_of_log: False,
+}
 
 
 def counted_once(scatter: StandardError) -> float:
@@ -240,18 +260,14 @@ def _t(scatter: StandardError) -> float:
     return float(t.ppf(1 - TAIL, scatter.freedom))
 
 
-def _log_counted_once(value: float, jackknifed: float, null: FloatArray) -> float:
-    """A log distance's standard error less what the jackknife counts twice, by the permutations.
+def _log_ends(scatter: StandardError, permuted: float) -> tuple[float, float]:
+    """How far the ends lie below and above a logarithm."""
+    t = _t(scatter)
+    return t * scatter.error, t * float(np.hypot(scatter.error, OFF_NULL * permuted))
 
-    Of a root of squares that part falls with the distance's fourth power; the scatter itself is
-    no smaller than the permutations', which falls with its square.
-    """
-    if len(null) < 2 or not null.min() > 0:
-        return jackknifed
-    permuted = float(np.log(null).var(ddof=1))
-    nearness = min(1.0, float(null.mean()) / value)
-    least = min(jackknifed**2, permuted * nearness**2)
-    return float(np.sqrt(max(jackknifed**2 - permuted * nearness**4, least)))
+
+def _sd(values: FloatArray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def _design_effect(share: float, variance: float, n: int) -> float:

@@ -10,7 +10,7 @@ from audit.comparison import Comparison
 from audit.masks.pairing import by_extractor, measured, pool_for
 from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import students_on_log
+from audit.statistics.intervals import students_on_log_of_ratio
 from audit.statistics.pool import IntArray, Pool
 from audit.statistics.vendi import vendi_score
 
@@ -28,7 +28,7 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             worse="lower",
             permutations=199,
-            interval=students_on_log,
+            interval=students_on_log_of_ratio,
         )
         raw = pool.rows + pool.center
         scores = {
