@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 TAIL = 0.025
-OFF_NULL = 1.25  # a distance is folded at 0: off it the normal scatters up to 1.66 times as much
+OFF_NULL = (1 - 2 / np.pi) ** -0.5  # 1.66: a normal's scatter over its absolute value's
 NULL_TAIL_ABOVE = 1.15  # standardized 97.5 % point of χ²_20 over the Gaussian's; of χ²_1 1.45
 NULL_TAIL_BELOW = 0.84  # the same of the 2.5 % point
 
@@ -83,7 +83,8 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
     """Student's t about the logarithm of a distance, whose scatter comes from random halves.
 
     The upper end asks for truths further from 0. There a distance scatters more than small values
-    show, so the permutations' scatter joins (see ``OFF_NULL``).
+    show: at the null it is folded, as an absolute value is at 0, and off it no longer. So the
+    permutations' scatter, unfolded, joins.
 
     Raises:
         Unscattered: The standard error or the value is 0.
