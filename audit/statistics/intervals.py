@@ -216,9 +216,9 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 
 METHODS: Mapping[Interval, str] = {
     students: "Student's t",
-    students_on_log: "Student's t on the log",
-    students_on_log_of_squared: "Student's t on the log of the square",
-    students_of_log: "Student's t of a log",
+    students_on_log: "Student's t on the log, permuted scatter upward",
+    students_on_log_of_squared: "Student's t on the log of the square, permuted scatter upward",
+    students_of_log: "Student's t of a log, permuted scatter upward",
     students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
     mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
     students_on_logit: "Student's t on the logit, pairs counted once",
