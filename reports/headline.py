@@ -45,8 +45,8 @@ def conclusion(result: AuditResult) -> list[str]:
 
 
 def verdict_of(finding: Finding) -> str:
-    """What the metric itself says of its number, or an empty string."""
-    said = finding.params.get("verdict")
+    """What the metric itself says of its number, or how its energy is known, or an empty string."""
+    said = finding.params.get("verdict") or words.METER.get(finding.params.get("meter", ""))
     return said if isinstance(said, str) else ""
 
 

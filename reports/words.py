@@ -35,6 +35,12 @@ HEADLINE = {
     "anatomy": ("detection_rate", "joint_anatomy", "organ_volume"),
     "footprint": ("emissions", "energy_per_volume"),
 }
+METER = {
+    "counter": "measured by counters",
+    "sensor": "measured by a power sensor",
+    "mixed": "partly measured, partly modelled",
+    "modelled": "modelled, not measured",
+}
 LEADING_VARIANTS = ("all", "pooled", "lv")
 
 _SHORT = {

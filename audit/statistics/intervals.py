@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 TAIL = 0.025
-OFF_NULL = (1 - 2 / np.pi) ** -0.5  # 1.66: a normal's scatter over its absolute value's
+OFF_NULL = 2.0  # scatter of a distance off its null, where it is folded, over that at it
 NULL_TAIL_ABOVE = 1.15  # standardized 97.5 % point of χ²_20 over the Gaussian's; of χ²_1 1.45
 NULL_TAIL_BELOW = 0.84  # the same of the 2.5 % point
 
@@ -83,15 +83,16 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
     """Student's t about the logarithm of a distance, whose scatter comes from random halves.
 
     The upper end asks for truths further from 0. There a distance scatters more than small values
-    show: at the null it is folded, as an absolute value is at 0, and off it no longer. So the
-    permutations' scatter, unfolded, joins.
+    show: at the null it is folded, as an absolute value is at 0 (to 0.6), and off it no longer. So
+    the permutations' scatter joins, unfolded; the less, the further the value is from the null's
+    mean, for then the permutations scatter because they mix two cohorts that lie apart.
 
     Raises:
         Unscattered: The standard error or the value is 0.
     """
     if value <= 0:
         raise Unscattered
-    below, above = _log_ends(scatter, _sd(scatter.null) / value)
+    below, above = _log_ends(scatter, _permuted(value, scatter.null))
     return value * float(np.exp(-below)), value * float(np.exp(above))
 
 
@@ -103,7 +104,7 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
     """
     if value <= 0:
         raise Unscattered
-    below, above = _log_ends(scatter, 2 * _sd(np.sqrt(scatter.null)) / float(np.sqrt(value)))
+    below, above = _log_ends(scatter, 2 * _permuted(float(np.sqrt(value)), np.sqrt(scatter.null)))
     return value * float(np.exp(-below)), value * float(np.exp(above))
 
 
@@ -114,7 +115,7 @@ def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float
         Unscattered: The standard error is 0.
     """
     # About the value, for the exponential of a large logarithm has no digits left.
-    below, above = _log_ends(scatter, 2 * _sd(np.exp((scatter.null - value) / 2)))
+    below, above = _log_ends(scatter, 2 * _permuted(1.0, np.exp((scatter.null - value) / 2)))
     return value - below, value + above
 
 
@@ -267,8 +268,11 @@ def _log_ends(scatter: StandardError, permuted: float) -> tuple[float, float]:
     return t * scatter.error, t * float(np.hypot(scatter.error, OFF_NULL * permuted))
 
 
-def _sd(values: FloatArray) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+def _permuted(value: float, null: FloatArray) -> float:
+    """Scatter of a distance over permutations, relative to it and to how far off them it is."""
+    if len(null) < 2:
+        return 0.0
+    return float(null.std(ddof=1)) / value * min(1.0, float(null.mean()) / value)
 
 
 def _design_effect(share: float, variance: float, n: int) -> float:

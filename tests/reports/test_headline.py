@@ -1,5 +1,7 @@
 """The first thing a reader sees: which number speaks for a question, and what it says."""
 
+import pytest
+
 from audit.result import AuditResult, Finding
 from reports.headline import conclusion, leading
 from reports.sections import tiles
@@ -71,3 +73,14 @@ def test_copies_come_with_what_to_do_about_them():
 
     assert "voxaudit filter" in conclusion(AuditResult(findings=(rate(0.5),)))[0]
     assert "voxaudit filter" not in conclusion(AuditResult(findings=(rate(0.0),)))[0]
+
+
+@pytest.mark.parametrize(
+    ("meter", "said"), [("modelled", "modelled, not measured"), ("counter", "measured by counters")]
+)
+def test_emissions_say_whether_they_were_measured(meter, said):
+    grams = Finding(metric="footprint.emissions", value=0.4, low=0.1, high=1.2, n=1, unit="g",
+                    better="lower", params={"meter": meter})  # fmt: skip
+    result = AuditResult(findings=(grams,))
+    assert conclusion(result)[0].endswith(f": {said}.")
+    assert tiles(result)[0]["verdict"] == said

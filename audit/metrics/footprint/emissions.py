@@ -28,16 +28,17 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> Measurement:  #
     grid = find_intensity(str(zone))
     pue = float(comparison.options.get("pue", 1.0))
     grams = emissions_g(kwh, grid, pue=pue)
-    low, high = BANDS[meter_quality(records)]
+    quality = meter_quality(records)
+    low, high = BANDS[quality]
     return Measurement(
         estimate=Estimate(
             value=grams,
             low=grams * low,
             high=grams * high,
             n=1,
-            method=f"systematic band of a {meter_quality(records)} meter",
+            method=f"systematic band of a {quality} meter",
         ),
-        params={"pue": pue, "intensity": asdict(grid), "energy_kwh": kwh},
+        params={"pue": pue, "intensity": asdict(grid), "energy_kwh": kwh, "meter": quality},
     )
 
 
