@@ -23,7 +23,7 @@ def run(
         False,
         "--full",
         help="Every metric on every failure at three strengths with all extractors at hand, on "
-        "real patches too where VOXAUDIT_REAL_DATA names a folder with ct/: an hour, and several "
+        "real patches too where VOXAUDIT_REAL_DATA names a folder with ct/: 20 minutes, and hours "
         "with the extra 'networks'. Without it: the failures that each metric declares, at full "
         "strength.",
     ),
