@@ -156,6 +156,22 @@ def test_random_halves_scatter_as_cohorts_of_the_whole_size(n: int) -> None:
     assert found.freedom == n - 1
 
 
+def test_a_half_at_distance_zero_has_a_scatter_all_the_same() -> None:
+    """Counts with ties: no logarithm there, so the scatter relative to the whole's value."""
+    rows = np.array([[0.0], [1.0]] * 4)
+    pool = pool_of(train=rows[:0], holdout=rows, synthetic=np.vstack([rows[1:], [[2.0]]]))
+    sides, rng = (pool.holdout, pool.synthetic), np.random.default_rng(0)
+    plain, of_log = (
+        halved(one_by_one(transport), pool, *sides, rng, of_log=log) for log in (False, True)
+    )
+    assert np.isfinite(of_log.error)
+    given = estimated(
+        one_by_one(transport), pool, interval=students_on_log, null=np.zeros(0), rng=rng
+    )
+    assert 0 < given.low < given.value < given.high < np.inf
+    assert of_log.error == pytest.approx(plain.error / given.value, rel=0.5)
+
+
 def test_interval_holds_a_distance_that_turns_on_a_mode_of_few_subjects() -> None:
     """Leaving out one subject at a time hardly shows the mode: 81 % covered."""
     sliced, found = one_by_one(sliced_in_pool), []

@@ -182,10 +182,10 @@ def estimated(
         scatter = halved(statistic, pool, real, synthetic, rng, of_log=OF_HALVES[interval])
     else:
         scatter = jackknife(statistic, pool, real, synthetic)
-    again = null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0
+    relabeled = null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0
     n = len(synthetic)
     try:
-        low, high = interval(value, replace(scatter, null=null, null_jackknifed=again), n)
+        low, high = interval(value, replace(scatter, null=null, null_jackknifed=relabeled), n)
     except Unscattered:
         method = "none: every subsample gives the same value"
         return Estimate(value=value, low=None, high=None, n=n, method=method)

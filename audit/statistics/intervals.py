@@ -18,9 +18,8 @@ A jackknife counts twice what two subjects do only together, three times what th
 Stein 1981): where nothing differs that is most of the scatter, and everywhere in memberships of
 nearest neighbors. Permutations of the labels show the scatter itself, but where nothing differs
 only; a jackknife of permuted cohorts shows how much it counts too often there. So intervals draw
-on all three, those of distances on random halves in the jackknife's place (half of the subjects
-change the value by as much as another cohort would, kinks and modes that one subject does not show
-included); ``tests/test_interval_coverage.py`` shows what they cover.
+on all three, those of distances on random halves in the jackknife's place, which show kinks and
+modes that one subject does not; ``tests/test_interval_coverage.py`` shows what they cover.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +30,9 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 TAIL = 0.025
-OFF_NULL = 2.0  # scatter of a distance off its null, where it is folded, over that at it
+# Scatter of a distance off its null over that at it, where it is folded: 1.66 for an absolute
+# difference of two means; 2 by simulation, for other distances fold more.
+OFF_NULL = 2.0
 NULL_TAIL_ABOVE = 1.15  # standardized 97.5 % point of χ²_20 over the Gaussian's; of χ²_1 1.45
 NULL_TAIL_BELOW = 0.84  # the same of the 2.5 % point
 

@@ -49,10 +49,13 @@ def halved(
 ) -> StandardError:
     """Standard error by random halves of each side, of the value or of its logarithm.
 
-    Half of the subjects of a cohort scatter about it as cohorts of its size scatter about the
-    truth (a delete-d jackknife whose factor is 1). Leaving out one or two, as the jackknife does,
-    shows the slope at this cohort only: a distance that has a kink there, or turns on a mode of a
-    few subjects, has another slope in the next one.
+    As far as subjects add up, halves of a cohort scatter about it as cohorts of its size do about
+    the truth (a delete-d jackknife whose factor is 1). What two do only together counts three
+    times in a squared distance (the jackknife: twice); but where that is most of the scatter, the
+    distance of halves is larger as well, so that its logarithm scatters about as it should
+    (simulated, not proven). Leaving out one or two, as the jackknife does, shows the slope at this
+    cohort only: a distance that has a kink there, or turns on a mode of a few subjects, has another
+    slope in the next one.
 
     The generator is forked, not advanced.
 
@@ -65,10 +68,11 @@ def halved(
         [np.sort(own.choice(side, size, replace=False)) for _ in range(HALVES)] for side in (a, b)
     ]
     values = statistic(pool, *sides)
-    if of_log:
+    if of_log and values.min() > 0:
+        values = np.log(values)
+    elif of_log:  # a half at distance 0 has no logarithm: the delta method
         whole = float(statistic(pool, [a], [b])[0])
-        # A half at distance 0 has no logarithm; then the delta method.
-        values = np.log(values) if values.min() > 0 else values / (whole or 1.0)
+        values = values / (whole or 1.0)
     scatter = float(values.std(ddof=1))
     seen = scatter > 1e-12 * float(np.abs(values).max())
     return StandardError(
