@@ -19,11 +19,13 @@ from audit.statistics.intervals import (
     NULL_TAIL_BELOW,
     OFF_NULL,
     StandardError,
+    Unscattered,
     counted_once,
     effective_garwood,
     mid_p_of_members,
     score_interval,
     students,
+    students_of_extrapolated,
     students_of_log,
     students_on_log,
     students_on_log_of_ratio,
@@ -238,6 +240,29 @@ def test_interval_of_a_ratio_counts_the_jackknife_once() -> None:
     assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * np.sqrt(0.16 - 0.01) / 2))
 
 
+def test_difference_counts_pairs_once() -> None:
+    """Permutations scatter half as much as their jackknife says: so does this value."""
+    q, null = t.ppf(0.975, 19), np.array([-1.0, 0.0, 1.0])
+    low, high = students(1.0, scatter(2.0, null=null, null_jackknifed=2.0), 20)
+    assert (low, high) == pytest.approx((1 - np.sqrt(3) * q, 1 + np.sqrt(3) * q))
+
+
+def test_extrapolation_keeps_the_ends_of_the_distance_at_n() -> None:
+    """Without a fit's error they are as far from it as those of the distance are."""
+    low, high = students_on_log_of_squared(2.0, scatter(0.3), 20)
+    moved = students_of_extrapolated(-0.1, scatter(0.3, at_n=2.0), 20)
+    assert moved == pytest.approx((low - 2.1, high - 2.1))
+    fitted = students_of_extrapolated(-0.1, scatter(0.3, at_n=2.0, fit_error=0.4), 20)
+    assert high - fitted[1] - 2.1 == pytest.approx(
+        (high - 2) - np.hypot(high - 2, 0.4 * t.ppf(0.975, 19))
+    )
+    wider = students_of_extrapolated(-0.1, scatter(0.3, at_n=2.0, null_error=0.4), 20)
+    assert wider[0] == moved[0]
+    assert wider[1] == pytest.approx(2 * np.expm1(0.5 * t.ppf(0.975, 19)) - 0.1)
+    with pytest.raises(Unscattered):
+        students_of_extrapolated(0.0, scatter(0.3), 20)
+
+
 @pytest.mark.parametrize("value", [-0.5, 0.0, 0.3, 9.0])
 def test_score_interval_ends_where_the_value_is_t_standard_deviations_away(value: float) -> None:
     given = scatter(1.0, null_error=0.4, slope=0.5, slope_above=0.7)
@@ -272,7 +297,7 @@ def test_no_scatter_gives_no_interval_rather_than_one_of_no_width(interval) -> N
 
 
 def test_every_interval_has_a_name() -> None:
-    assert len(set(METHODS.values())) == len(METHODS) == 10
+    assert len(set(METHODS.values())) == len(METHODS) == 11
 
 
 @pytest.mark.parametrize("statistic", [FRECHET, kernel_statistic])

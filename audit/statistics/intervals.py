@@ -5,7 +5,8 @@
 | distance above 0 | Student's t on the log, from random halves | its scatter grows with it |
 | squared distance, logarithm of one | the same | the same |
 | ratio | Student's t on the log | symmetric there |
-| signed difference, extrapolation | Student's t | symmetric |
+| extrapolation of a squared distance | that of the distance at n, and the fit | may be below 0 |
+| signed difference | Student's t, pairs counted once | symmetric |
 | share of points inside balls | mid-P at an effective n | open at 0 and 1 |
 | agreement of curves | Student's t on the logit | the same |
 | mean count | Garwood at the effective exposure | open at 0 |
@@ -51,6 +52,9 @@ class StandardError:
         null: The statistic over permuted labels; empty where there are none.
         null_jackknifed: Mean variance that the jackknife finds in permuted cohorts; 0 where that
             was not measured.
+        at_n: Of an extrapolation, the squared distance at n; ``error`` and ``null_error`` are then
+            of its logarithm.
+        fit_error: Of an extrapolation, what its fit adds.
     """
 
     error: float
@@ -61,6 +65,8 @@ class StandardError:
     slope_above: float = 0.0
     null: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
     null_jackknifed: float = 0.0
+    at_n: float = 0.0
+    fit_error: float = 0.0
 
 
 Interval = Callable[[float, StandardError, int], tuple[float, float]]
@@ -71,12 +77,12 @@ class Unscattered(ValueError):
 
 
 def students(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
-    """Student's t about the value.
+    """Student's t about a difference; the jackknife counted once.
 
     Raises:
         Unscattered: The standard error is 0.
     """
-    half = _t(scatter) * scatter.error
+    half = _t(scatter) * float(np.sqrt(counted_once(scatter)))
     return value - half, value + half
 
 
@@ -105,7 +111,7 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
     """
     if value <= 0:
         raise Unscattered
-    below, above = _log_ends(scatter, 2 * _permuted(float(np.sqrt(value)), np.sqrt(scatter.null)))
+    below, above = _log_ends(scatter, permuted_of_squared(value, scatter.null))
     return value * float(np.exp(-below)), value * float(np.exp(above))
 
 
@@ -118,6 +124,26 @@ def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float
     # About the value, for the exponential of a large logarithm has no digits left.
     below, above = _log_ends(scatter, 2 * _permuted(1.0, np.exp((scatter.null - value) / 2)))
     return value - below, value + above
+
+
+def students_of_extrapolated(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
+    """The ends of the squared distance at n, as far from this value, and the scatter of the fit.
+
+    Extrapolation takes the bias off and leaves the scatter of the subjects, but the value may be
+    below 0 and has no logarithm. It is not folded there, so the permutations' scatter joins the
+    upper end as it stands.
+
+    Raises:
+        Unscattered: The standard error or the distance at n is 0.
+    """
+    if scatter.at_n <= 0:
+        raise Unscattered
+    t = _t(scatter)
+    upward = t * float(np.hypot(scatter.error, scatter.null_error))
+    below = -scatter.at_n * float(np.expm1(-t * scatter.error))
+    above = scatter.at_n * float(np.expm1(upward))
+    fit = t * scatter.fit_error
+    return value - float(np.hypot(below, fit)), value + float(np.hypot(above, fit))
 
 
 def students_on_log_of_ratio(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
@@ -217,10 +243,11 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 
 
 METHODS: Mapping[Interval, str] = {
-    students: "Student's t",
+    students: "Student's t, pairs counted once",
     students_on_log: "Student's t on the log, permuted scatter upward",
     students_on_log_of_squared: "Student's t on the log of the square, permuted scatter upward",
     students_of_log: "Student's t of a log, permuted scatter upward",
+    students_of_extrapolated: "Student's t on the log at n, permuted scatter upward, and the fit",
     students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
     mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
     students_on_logit: "Student's t on the logit, pairs counted once",
@@ -232,7 +259,13 @@ METHODS: Mapping[Interval, str] = {
 
 # They ask for ``null_jackknifed``.
 COUNTED_ONCE = frozenset(
-    {mid_p_of_members, students_on_log_of_ratio, students_on_logit, students_on_logit_of_levels}
+    {
+        mid_p_of_members,
+        students,
+        students_on_log_of_ratio,
+        students_on_logit,
+        students_on_logit_of_levels,
+    }
 )
 # They ask for the scatter of random halves, of a value or of its logarithm.
 OF_HALVES: Mapping[Interval, bool] = {
@@ -267,6 +300,11 @@ def _log_ends(scatter: StandardError, permuted: float) -> tuple[float, float]:
     """How far the ends lie below and above a logarithm."""
     t = _t(scatter)
     return t * scatter.error, t * float(np.hypot(scatter.error, OFF_NULL * permuted))
+
+
+def permuted_of_squared(value: float, null: FloatArray) -> float:
+    """Scatter of the log of a squared distance over permutations, less the further off them."""
+    return 2 * _permuted(float(np.sqrt(value)), np.sqrt(null))
 
 
 def _permuted(value: float, null: FloatArray) -> float:

@@ -16,7 +16,7 @@ from audit.statistics.pool import FloatArray, IntArray, Pool
 
 Kernel = Callable[[Pool, IntArray, IntArray], FloatArray]
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-SHRINKAGE = 1.0  # null errors that the slope of a typical difference weighs
+SHRINKAGE = 0.7  # null errors that the slope of a typical difference weighs
 FEW = 0.3  # effective share of subjects that carry the kernel: 0.5 for Gaussian rows, 0.2 for gamma
 
 

@@ -4,8 +4,8 @@ The distance falls linearly in 1/n once n is well above the dimension; the inter
 sides are subsampled (with one side fixed, its bias would stay), never below 1.5 n per dimension.
 Where n is too small for the features, they are first projected onto the leading axes of *train*
 (a fold apart from both sides), and ``params`` says onto how many: such values compare only at equal
-projection. The interval joins the jackknife over subjects and the scatter of the fit. Unlike the
-Fréchet distance itself it may come out slightly negative where nothing differs.
+projection. The interval joins the scatter over halves of the subjects and that of the fit. Unlike
+the Fréchet distance itself it may come out slightly negative where nothing differs.
 """
 
 from dataclasses import replace
@@ -18,9 +18,16 @@ from audit.metric import Measurement, Metric, Outcome
 from audit.statistics.extrapolation import Line, extrapolate_frechet, projected
 from audit.statistics.frechet import frechet_in_pool
 from audit.statistics.inference import infer, one_by_one
-from audit.statistics.intervals import StandardError
+from audit.statistics.intervals import (
+    StandardError,
+    permuted_of_squared,
+    students_of_extrapolated,
+)
 from audit.statistics.pool import IntArray, Pool
-from audit.statistics.resampling import jackknife
+from audit.statistics.resampling import halved, permuted
+
+PERMUTATIONS_AT_N = 60
+FRECHET = one_by_one(lambda pool, a, b: frechet_in_pool(pool, a, b).value)
 
 
 def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outcome]:
@@ -36,7 +43,8 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
             rng=own,
             permutations=199,
             splits=40,
-            standard_error=lambda p, a, b: fit_error(p, a, b, line),
+            interval=students_of_extrapolated,
+            standard_error=lambda p, a, b: standard_error(p, a, b, line, own),
         )
         base = measured(
             comparison,
@@ -56,25 +64,30 @@ def compute(comparison: Comparison, rng: np.random.Generator) -> dict[str, Outco
     return by_extractor(comparison, rng, one)
 
 
-def fit_error(pool: Pool, a: IntArray, b: IntArray, line: Line) -> StandardError:
-    """Subjects and fit: extrapolation keeps the first-order scatter of the distance at full n.
+def standard_error(
+    pool: Pool, a: IntArray, b: IntArray, line: Line, rng: np.random.Generator
+) -> StandardError:
+    """Scatter of the distance at full n, which extrapolation keeps, and of the fit.
 
-    The jackknife counts twice what is of second order there, and the scatter about the line is of
-    the same subjects: half of the line's variance covers what both leave (simulated on normal and
-    gamma features, confirmed on others). A jackknife of the intercept itself would add the noise
-    of its subsamples, times n.
+    The scatter about the line is of the same subjects: half of its variance covers what both leave
+    (simulated). Subsamples of the intercept itself would add the noise of its own, times n.
 
     Args:
         pool: Features.
         a: Real rows.
         b: Synthetic rows.
         line: The fit whose intercept is the value.
+        rng: Source of randomness; forked, not advanced.
     """
-    whole = jackknife(one_by_one(lambda p, x, y: frechet_in_pool(p, x, y).value), pool, a, b)
-    return StandardError(
-        error=float(np.sqrt(whole.error**2 + line.error**2 / 2)),
-        freedom=whole.freedom,
-        method=f"{whole.method}, and half the variance of the fit",
+    at_n = float(FRECHET(pool, [a], [b])[0])
+    halves = halved(FRECHET, pool, a, b, rng, of_log=True)
+    null = permuted(FRECHET, pool, PERMUTATIONS_AT_N, rng.spawn(1)[0])
+    return replace(
+        halves,
+        method=f"{halves.method}, and half the variance of the fit",
+        null_error=permuted_of_squared(at_n, null) if at_n > 0 else 0.0,
+        at_n=at_n,
+        fit_error=line.error / float(np.sqrt(2)),
     )
 
 
