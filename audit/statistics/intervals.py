@@ -247,7 +247,7 @@ METHODS: Mapping[Interval, str] = {
     students_on_log: "Student's t on the log, permuted scatter upward",
     students_on_log_of_squared: "Student's t on the log of the square, permuted scatter upward",
     students_of_log: "Student's t of a log, permuted scatter upward",
-    students_of_extrapolated: "Student's t on the log at n, permuted scatter upward, and the fit",
+    students_of_extrapolated: "Student's t on the log at n, permuted scatter upward",
     students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
     mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
     students_on_logit: "Student's t on the logit, pairs counted once",
