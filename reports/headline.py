@@ -44,6 +44,32 @@ def conclusion(result: AuditResult) -> list[str]:
     return sentences
 
 
+def contradicted(finding: Finding, result: AuditResult) -> str:
+    """What a section's other numbers say where its leading one finds no difference, or "".
+
+    A generator of blobs may have hearts of the right ejection fraction: a number that is fine does
+    not speak for the others. Those with a p-value are counted, adjusted among the whole result.
+    """
+    if _alarms(finding):
+        return ""
+    tested = [
+        f
+        for f in result.findings
+        if f.section == finding.section and f.status == "ok" and f is not finding
+        if isinstance(f.params.get("p_value_adjusted"), float)
+    ]
+    differ = [f for f in tested if f.params["p_value_adjusted"] <= ALARM]
+    if not differ:
+        return ""
+    first = min(differ, key=words.rank)
+    value = f"{words.number(first.value)} {first.unit}".strip()
+    verb = "differs" if len(differ) == 1 else "differ"
+    return (
+        f"{len(differ)} of {len(tested)} others tested {verb} from real, "
+        f"{'namely' if len(differ) == 1 else 'among them'} {words.label(first)} ({value})"
+    )
+
+
 def verdict_of(finding: Finding) -> str:
     """What the metric itself says of its number, or how its energy is known, or an empty string."""
     said = finding.params.get("verdict") or words.METER.get(finding.params.get("meter", ""))
@@ -83,7 +109,8 @@ def _sentence(name: str, finding: Finding, result: AuditResult) -> str:
         f"{words.section_title(name)}: {words.label(finding)} is {value} {words.interval(finding)}"
     )
     others = _other_networks(finding, result.findings)
-    return f"{head}{_reading(finding)}.{others}{_consequence(finding)}"
+    but = f" But {said}." if (said := contradicted(finding, result)) else ""
+    return f"{head}{_reading(finding)}.{others}{but}{_consequence(finding)}"
 
 
 def _other_networks(finding: Finding, findings: Sequence[Finding]) -> str:
@@ -107,10 +134,7 @@ def _reading(finding: Finding) -> str:
         return f"{against} (n = {finding.n}{p}{_among_networks(finding)}): {said}"
     if floor is None or finding.better == "none" or finding.low is None or finding.high is None:
         return f"{against}, n = {finding.n}"
-    best = finding.reference.get("real_vs_real_high" if finding.better == "lower" else
-                                 "real_vs_real_low")  # fmt: skip
-    edge = best if best is not None else floor
-    apart = finding.low > edge if finding.better == "lower" else finding.high < edge
+    apart = _beyond_floor(finding)
     if ceiling:
         return f"{against}: " + ("below what real cases reach" if apart else
                                  f"not shown to be below it with n = {finding.n}")  # fmt: skip
@@ -119,6 +143,22 @@ def _reading(finding: Finding) -> str:
         if apart
         else f"no worse than that, as far as n = {finding.n} can tell"
     )
+
+
+def _alarms(finding: Finding) -> bool:
+    p = finding.params.get("p_value_adjusted", finding.p_value)
+    return (isinstance(p, float) and p <= ALARM) or _beyond_floor(finding)
+
+
+def _beyond_floor(finding: Finding) -> bool:
+    """Whether the whole interval is worse than what real cohorts reach among themselves."""
+    floor, low, high = finding.reference.get("real_vs_real"), finding.low, finding.high
+    if floor is None or finding.better == "none" or low is None or high is None:
+        return False
+    side = "high" if finding.better == "lower" else "low"
+    best = finding.reference.get(f"real_vs_real_{side}")
+    edge = best if best is not None else floor
+    return low > edge if finding.better == "lower" else high < edge
 
 
 def _among_networks(finding: Finding) -> str:

@@ -9,7 +9,7 @@ from audit.result import AuditResult, Finding, Verdict
 from reports import bars, words
 from reports.closest import closest_pairs, worst_masks
 from reports.figures import pictures_of
-from reports.headline import adjusted, leading, verdict_of
+from reports.headline import adjusted, contradicted, leading, verdict_of
 from reports.material import Material
 from reports.tables import tables_of
 
@@ -70,10 +70,15 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
                     "what": words.label(finding),
                     "interval": words.interval(finding),
                     "floor": words.floor_text(finding).split("; ")[0],
-                    "verdict": verdict_of(finding),
+                    "verdict": _tile_verdict(finding, result),
                 }
             )
     return found
+
+
+def _tile_verdict(finding: Finding, result: AuditResult) -> str:
+    but = contradicted(finding, result).split(", ")[0]
+    return "; ".join(part for part in [verdict_of(finding), but and f"but {but}"] if part)
 
 
 def segmenter_notes(findings: Sequence[Finding]) -> list[str]:

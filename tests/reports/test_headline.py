@@ -61,6 +61,36 @@ def test_parts_of_one_cohort_do_not_outvote_the_whole():
     assert leading("adherence", AuditResult(findings=(part, whole))) is whole
 
 
+def heart(metric, p, **more):
+    params = {"p_value_adjusted": p, "p_family": "69 tests of this result"}
+    fields = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 24, "better": "lower"} | more
+    return Finding(metric=f"cardiac.{metric}", p_value=p, params=params, **fields)
+
+
+def test_a_number_that_is_fine_does_not_speak_for_a_section_that_is_not():
+    """Blobs may have the right ejection fraction: the first page says that the rest is off."""
+    floor = {"real_vs_real": 5.0, "real_vs_real_high": 6.0}
+    fine = heart("ejection_fraction[lv]", 0.7, reference=floor)
+    thick, mass = heart("wall_thickness[mean]", 0.4), heart("myocardial_mass[lv]", 0.01, unit="g")
+    result = AuditResult(findings=(fine, thick, mass))
+    sentence = conclusion(result)[0]
+    assert "no worse than that" in sentence
+    assert "But 1 of 2 others tested differs from real, namely" in sentence
+    assert sentence.endswith("(2 g).")
+    assert tiles(result)[0]["verdict"] == "but 1 of 2 others tested differs from real"
+    quiet = conclusion(AuditResult(findings=(fine, thick)))[0]
+    assert "But" not in quiet
+
+
+def test_a_number_that_alarms_needs_no_second():
+    floor = {"real_vs_real": 0.1, "real_vs_real_high": 0.2}
+    by_p = heart("ejection_fraction[lv]", 0.01)
+    by_interval = heart("ejection_fraction[lv]", 0.7, reference=floor)
+    for leads in (by_p, by_interval):
+        found = AuditResult(findings=(leads, heart("myocardial_mass[lv]", 0.01)))
+        assert "But" not in conclusion(found)[0]
+
+
 def test_a_large_p_value_is_not_adjusted_aloud():
     large = by_network("ssl3d", 0.4, adjusted=0.9)
     assert "adjusted" not in conclusion(AuditResult(findings=(large,)))[0]
