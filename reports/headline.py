@@ -105,12 +105,24 @@ def _of_network(finding: Finding) -> bool:
 
 def _sentence(name: str, finding: Finding, result: AuditResult) -> str:
     value = f"{words.number(finding.value)} {finding.unit}".strip()
-    head = (
-        f"{words.section_title(name)}: {words.label(finding)} is {value} {words.interval(finding)}"
-    )
+    # a distance of distributions: "ejection fraction is 2 %" would be read as the fraction
+    verb = "differs by" if finding.params.get("statistic") == "Wasserstein-1" else "is"
+    what = f"{words.label(finding)} {verb} {value} {words.interval(finding)}"
+    head = f"{words.section_title(name)}: {what}"
     others = _other_networks(finding, result.findings)
     but = f" But {said}." if (said := contradicted(finding, result)) else ""
-    return f"{head}{_reading(finding)}.{others}{but}{_consequence(finding)}"
+    return f"{head}{_reading(finding)}.{_instrument(finding)}{others}{but}{_consequence(finding)}"
+
+
+def _instrument(finding: Finding) -> str:
+    """How far the segmenter is off on real cases, where the number rests on it."""
+    bias, low, high = (
+        finding.reference.get(f"segmenter_bias{end}") for end in ("", "_low", "_high")
+    )
+    if bias is None or low is None or high is None:
+        return ""
+    ends = f"{words.number(low)} to {words.number(high)}"
+    return f" The segmenter itself is off by {words.number(bias)} on real cases ({ends})."
 
 
 def _other_networks(finding: Finding, findings: Sequence[Finding]) -> str:

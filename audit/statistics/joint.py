@@ -6,13 +6,15 @@ difference of the two cohorts' weights, the distance is −wᵀDw for the matrix
 distances, so that permutations, halves and floors are products with one matrix.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from audit.errors import NotComputable
 from audit.estimate import Estimate
+from audit.statistics.intervals import distance_estimate, students_on_log_of_squared
+from audit.statistics.resampling import HALVES, scatter_of_halves
 from audit.statistics.two_sample import Floor, floor_of, test_from_null
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,7 +45,6 @@ def compare_joint(
     rng: np.random.Generator,
     permutations: int = 999,
     resamples: int = 400,
-    level: float = 0.95,
 ) -> Joint:
     """Compare the joint law of real and synthetic subjects.
 
@@ -53,8 +54,7 @@ def compare_joint(
         further_real: Real subjects that only serve the floor (k, d).
         rng: Source of randomness.
         permutations: Random relabelings.
-        resamples: Random halves and splits.
-        level: Nominal coverage of the interval, made as in ``marginal.compare_marginals``.
+        resamples: Random splits of real subjects.
 
     Raises:
         NotComputable: A side has fewer than two subjects.
@@ -70,15 +70,22 @@ def compare_joint(
             "at least two of each",
         )
     known = np.concatenate([first, more])
-    spread = known.std(axis=0)
-    apart = _distances(np.concatenate([first, second, more]) / np.where(spread > 0, spread, 1))
+    apart = _distances(np.concatenate([first, second, more]) / _spread(known))
     n, m = len(first), len(second)
     given = np.zeros(len(apart))
     given[:n], given[n : n + m] = 1 / n, -1 / m
     value = float(_energy(given[None], apart)[0])
     null = _energy(rng.permuted(np.tile(given[: n + m], (permutations, 1)), axis=1), apart)
+    scatter = scatter_of_halves(
+        _halves(first, second, more, rng.spawn(1)[0]), min(n, m), of_log=True, whole=lambda: value
+    )
     return Joint(
-        distance=_estimate(value, given, apart, rng, resamples, level, m),
+        distance=distance_estimate(
+            max(0.0, value),
+            replace(scatter, null=np.maximum(null, 0.0)),
+            m,
+            interval=students_on_log_of_squared,
+        ),
         p_value=test_from_null(value, null).p_value,
         permutations=permutations,
         floor=_floor(apart, n, m, rng, resamples),
@@ -103,32 +110,26 @@ def _energy(weights: FloatArray, apart: FloatArray) -> FloatArray:
     return -np.einsum("kn,kn->k", weights @ used, weights)
 
 
-def _estimate(
-    value: float,
-    given: FloatArray,
-    apart: FloatArray,
-    rng: np.random.Generator,
-    resamples: int,
-    level: float,
-    n: int,
-) -> Estimate:
-    from scipy.stats import norm
+def _halves(
+    first: FloatArray, second: FloatArray, more: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Distances of random halves, each in the spread of its own real subjects, as the unit is."""
+    found = np.zeros(HALVES)
+    for k in range(HALVES):
+        x, y, rest = (
+            side[rng.permutation(len(side))[: max(1, len(side) // 2)]]
+            for side in (first, second, more)
+        )
+        apart = _distances(np.concatenate([x, y]) / _spread(np.concatenate([x, rest])))
+        weights = np.concatenate([np.full(len(x), 1 / len(x)), np.full(len(y), -1 / len(y))])
+        found[k] = _energy(weights[None], apart)[0]
+    return np.maximum(found, 0.0)
 
-    sides = [np.flatnonzero(given > 0), np.flatnonzero(given < 0)]
-    halves = np.zeros((resamples, len(given)))
-    for row in halves:
-        for sign, side in zip((1, -1), sides, strict=True):
-            half = rng.permutation(side)[: max(1, len(side) // 2)]
-            row[half] = sign / len(half)
-    reach = float(norm.ppf((1 + level) / 2) * _energy(halves, apart).std(ddof=1))
-    return Estimate(
-        value=max(0.0, value),
-        low=max(0.0, value - reach),
-        high=max(0.0, value) + reach,
-        n=n,
-        method="normal, spread over random halves by subject",
-        level=level,
-    )
+
+def _spread(rows: FloatArray) -> FloatArray:
+    """Standard deviation of each column; 1 where it does not vary."""
+    spread = rows.std(axis=0)
+    return np.where(spread > 0, spread, 1.0)
 
 
 def _floor(

@@ -5,13 +5,15 @@ read off the two empirical distribution functions over the pooled, sorted values
 permutations and floors are one matrix product instead of a loop.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from audit.errors import NotComputable
 from audit.estimate import Estimate
+from audit.statistics.intervals import TAIL, distance_estimate, students_on_log
+from audit.statistics.resampling import scatter_of_halves
 from audit.statistics.two_sample import Floor, floor_of, test_from_null
 
 FloatArray = npt.NDArray[np.float64]
@@ -50,14 +52,13 @@ def compare_marginals(
     rng: np.random.Generator,
     permutations: int = 999,
     resamples: int = 400,
-    level: float = 0.95,
 ) -> Marginal:
     """Compare one quantity between real and synthetic subjects.
 
     The distance is biased upward at finite n (read it against ``marginal_floor``) and a bootstrap
-    would bias it further; its interval is the normal one with the spread over random halves of
-    both cohorts drawn without replacement, which estimates the standard error at full n. Shifts
-    get the percentile bootstrap.
+    would bias it further; its interval is that of distances (``intervals.students_on_log``), from
+    random halves of both cohorts. The shift of the mean gets
+    Welch's t, those of quantiles the percentile bootstrap.
 
     Args:
         real: One value a subject (n,).
@@ -65,7 +66,6 @@ def compare_marginals(
         rng: Source of randomness.
         permutations: Random relabelings.
         resamples: Random halves and bootstrap draws.
-        level: Nominal coverage.
 
     Raises:
         NotComputable: A side has fewer than two subjects.
@@ -76,15 +76,15 @@ def compare_marginals(
     distance, ks = (float(d[0]) for d in ecdf_distances(values, is_real[None], ~is_real[None]))
     relabeled = rng.permuted(np.tile(is_real, (permutations, 1)), axis=1)
     null_distance, null_ks = ecdf_distances(values, relabeled, ~relabeled)
-    *quantile_shifts, mean_shift = _shifts(first, second, rng, resamples, level)
+    quantile_shifts = _quantile_shifts(first, second, rng, resamples)
     return Marginal(
-        distance=_with_interval(distance, first, second, rng, resamples, level),
+        distance=_with_interval(distance, null_distance, first, second, rng, resamples),
         p_value=test_from_null(distance, null_distance).p_value,
         ks=ks,
         ks_p_value=test_from_null(ks, null_ks).p_value,
         permutations=permutations,
-        mean_shift=mean_shift,
-        quantile_shifts=tuple(quantile_shifts),
+        mean_shift=_mean_shift(first, second),
+        quantile_shifts=quantile_shifts,
     )
 
 
@@ -161,51 +161,58 @@ def _pooled(first: FloatArray, second: FloatArray) -> tuple[FloatArray, BoolArra
 
 def _with_interval(
     distance: float,
+    null: FloatArray,
     first: FloatArray,
     second: FloatArray,
     rng: np.random.Generator,
     resamples: int,
-    level: float,
 ) -> Estimate:
-    from scipy.stats import norm
-
     values, is_first = _pooled(first, second)
     halves = [np.zeros((resamples, len(values)), dtype=bool) for _ in range(2)]
     for half, member in zip(halves, (is_first, ~is_first), strict=True):
         n = int(member.sum())
         half[:, member] = _random_ranks(rng, resamples, n) < max(1, n // 2)
-    spread = ecdf_distances(values, *halves)[0].std(ddof=1)
-    reach = float(norm.ppf((1 + level) / 2) * spread)
-    return Estimate(
-        value=distance,
-        low=max(0.0, distance - reach),
-        high=distance + reach,
-        n=len(second),
-        method="normal, spread over random halves by subject",
-        level=level,
+    scatter = scatter_of_halves(
+        ecdf_distances(values, *halves)[0],
+        min(len(first), len(second)),
+        of_log=True,
+        whole=lambda: distance,
+    )
+    return distance_estimate(
+        distance, replace(scatter, null=null), len(second), interval=students_on_log
     )
 
 
-def _shifts(
-    first: FloatArray, second: FloatArray, rng: np.random.Generator, resamples: int, level: float
-) -> list[Estimate]:
-    """Shift of every quantile in ``LEVELS``, then of the mean."""
+def _mean_shift(first: FloatArray, second: FloatArray) -> Estimate:
+    """Difference of the means by Welch's t, whose ends a bootstrap of few subjects stays within."""
+    from scipy.stats import t
 
-    def summary(rows: FloatArray) -> FloatArray:
-        return np.vstack([np.quantile(rows, LEVELS, axis=1), rows.mean(axis=1)])
+    shift = float(second.mean() - first.mean())
+    variances = [float(v.var(ddof=1)) / len(v) for v in (first, second)]
+    half = 0.0
+    if sum(variances) > 0:
+        parts = zip(variances, (first, second), strict=True)
+        freedom = sum(variances) ** 2 / sum(v**2 / (len(rows) - 1) for v, rows in parts)
+        half = float(t.ppf(1 - TAIL, freedom)) * float(np.sqrt(sum(variances)))
+    return Estimate(
+        value=shift, low=shift - half, high=shift + half, n=len(second), method="Welch's t"
+    )
 
+
+def _quantile_shifts(
+    first: FloatArray, second: FloatArray, rng: np.random.Generator, resamples: int
+) -> tuple[Estimate, ...]:
+    """Shift of every quantile in ``LEVELS``."""
     draws = [v[rng.integers(0, len(v), size=(resamples, len(v)))] for v in (first, second)]
-    shifts = summary(draws[1]) - summary(draws[0])
-    points = (summary(second[None]) - summary(first[None]))[:, 0]
-    tail = (1 - level) / 2
-    return [
+    ends = [np.quantile(rows, LEVELS, axis=1) for rows in draws]
+    points = np.quantile(second, LEVELS) - np.quantile(first, LEVELS)
+    return tuple(
         Estimate(
             value=float(point),
-            low=min(float(np.quantile(row, tail)), float(point)),
-            high=max(float(np.quantile(row, 1 - tail)), float(point)),
+            low=min(float(np.quantile(row, TAIL)), float(point)),
+            high=max(float(np.quantile(row, 1 - TAIL)), float(point)),
             n=len(second),
             method="percentile bootstrap by subject",
-            level=level,
         )
-        for point, row in zip(points, shifts, strict=True)
-    ]
+        for point, row in zip(points, ends[1] - ends[0], strict=True)
+    )

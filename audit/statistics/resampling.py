@@ -63,22 +63,37 @@ def halved(
         Shao and Wu 1989, doi 10.1214/aos/1176347263.
     """
     n, own = len(a), rng.spawn(1)[0]
-    size = n // 2
     sides = [
-        [np.sort(own.choice(side, size, replace=False)) for _ in range(HALVES)] for side in (a, b)
+        [np.sort(own.choice(side, n // 2, replace=False)) for _ in range(HALVES)] for side in (a, b)
     ]
     values = statistic(pool, *sides)
+    return scatter_of_halves(
+        values, n, of_log=of_log, whole=lambda: float(statistic(pool, [a], [b])[0])
+    )
+
+
+def scatter_of_halves(
+    values: FloatArray, n: int, *, of_log: bool, whole: Callable[[], float]
+) -> StandardError:
+    """Standard error from the values of random halves; see ``halved``.
+
+    Args:
+        values: One a half.
+        n: Subjects a side, of which n // 2 make a half.
+        of_log: Whether of the logarithm.
+        whole: The value of all subjects, asked for where a half has no logarithm.
+    """
+    size = n // 2
     if of_log and values.min() > 0:
         values = np.log(values)
     elif of_log:  # a half at distance 0 has no logarithm: the delta method
-        whole = float(statistic(pool, [a], [b])[0])
-        values = values / (whole or 1.0)
+        values = values / (whole() or 1.0)
     scatter = float(values.std(ddof=1))
     seen = scatter > 1e-12 * float(np.abs(values).max())
     return StandardError(
         error=scatter * float(np.sqrt(size / (n - size))) if seen else 0.0,
-        freedom=min(n, HALVES) - 1,
-        method=f"{HALVES} random halves of the subjects",
+        freedom=min(n, len(values)) - 1,
+        method=f"{len(values)} random halves of the subjects",
     )
 
 

@@ -82,6 +82,16 @@ def test_a_number_that_is_fine_does_not_speak_for_a_section_that_is_not():
     assert "But" not in quiet
 
 
+def test_a_distance_of_distributions_is_not_read_as_the_quantity_itself():
+    bias = {"segmenter_bias": -20.0, "segmenter_bias_low": -35.0, "segmenter_bias_high": -5.0}
+    found = heart("ejection_fraction[lv]", 0.7, reference={"real_vs_real": 5.0, **bias})
+    assert "is 2 [1, 3]" in conclusion(AuditResult(findings=(found,)))[0]
+    found.params["statistic"] = "Wasserstein-1"
+    sentence = conclusion(AuditResult(findings=(found,)))[0]
+    assert "differs by 2 [1, 3]" in sentence
+    assert "The segmenter itself is off by −20 on real cases (−35 to −5)." in sentence
+
+
 def test_a_number_that_alarms_needs_no_second():
     floor = {"real_vs_real": 0.1, "real_vs_real_high": 0.2}
     by_p = heart("ejection_fraction[lv]", 0.01)
