@@ -67,6 +67,34 @@ def test_the_interval_covers_the_expected_distance():
     assert np.mean(spread) == pytest.approx(10, abs=0.4)
 
 
+def test_equal_values_are_bounded_by_what_permutations_reach():
+    values = np.arange(12.0)
+    found = compare_marginals(values, values, rng=np.random.default_rng(1)).distance
+    assert (found.value, found.low) == (0.0, 0.0)
+    assert found.high is not None
+    assert 1 < found.high < 6
+    assert "permutations" in found.method
+    joint = compare_joint(values[:, None], values[:, None], rng=np.random.default_rng(1)).distance
+    assert joint.value == pytest.approx(0.0, abs=1e-9)
+    assert joint.high is not None
+    assert joint.high > 0
+
+
+def test_constant_values_have_no_interval():
+    found = compare_marginals(np.ones(8), np.ones(8), rng=np.random.default_rng(1))
+    assert found.distance.value == 0.0
+    assert found.distance.low is found.distance.high is None
+    assert (found.mean_shift.low, found.mean_shift.high) == (0.0, 0.0)
+
+
+def test_the_shift_of_the_mean_has_the_interval_of_welch():
+    rng = np.random.default_rng(3)
+    first, second = draw(rng, 12), draw(rng, 20, mean=45.0)
+    found = compare_marginals(first, second, rng=rng).mean_shift
+    low, high = stats.ttest_ind(second, first, equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
 def test_the_floor_is_what_real_cohorts_of_these_sizes_show():
     rng = np.random.default_rng(4)
     floor = marginal_floor(draw(rng, 200), 20, 30, rng=rng)
