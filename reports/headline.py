@@ -105,8 +105,7 @@ def _of_network(finding: Finding) -> bool:
 
 def _sentence(name: str, finding: Finding, result: AuditResult) -> str:
     value = f"{words.number(finding.value)} {finding.unit}".strip()
-    # a distance of distributions: "ejection fraction is 2 %" would be read as the fraction
-    verb = "differs by" if finding.params.get("statistic") == "Wasserstein-1" else "is"
+    verb = "differs by" if of_distributions(finding) else "is"
     what = f"{words.label(finding)} {verb} {value} {words.interval(finding)}"
     head = f"{words.section_title(name)}: {what}"
     others = _other_networks(finding, result.findings)
@@ -155,6 +154,11 @@ def _reading(finding: Finding) -> str:
         if apart
         else f"no worse than that, as far as n = {finding.n} can tell"
     )
+
+
+def of_distributions(finding: Finding) -> bool:
+    """Whether the value is a distance: "ejection fraction 2 %" would be read as the fraction."""
+    return finding.params.get("statistic") == "Wasserstein-1"
 
 
 def _alarms(finding: Finding) -> bool:

@@ -9,7 +9,7 @@ from audit.result import AuditResult, Finding, Verdict
 from reports import bars, words
 from reports.closest import closest_pairs, worst_masks
 from reports.figures import pictures_of
-from reports.headline import adjusted, contradicted, leading, verdict_of
+from reports.headline import adjusted, contradicted, leading, of_distributions, verdict_of
 from reports.material import Material
 from reports.tables import tables_of
 
@@ -67,7 +67,7 @@ def tiles(result: AuditResult) -> list[dict[str, str]]:
                     "section": words.section_title(name),
                     "value": words.number(finding.value),
                     "unit": finding.unit,
-                    "what": words.label(finding),
+                    "what": words.label(finding) + ", difference" * of_distributions(finding),
                     "interval": words.interval(finding),
                     "floor": words.floor_text(finding).split("; ")[0],
                     "verdict": _tile_verdict(finding, result),

@@ -89,6 +89,7 @@ def test_a_distance_of_distributions_is_not_read_as_the_quantity_itself():
     found.params["statistic"] = "Wasserstein-1"
     sentence = conclusion(AuditResult(findings=(found,)))[0]
     assert "differs by 2 [1, 3]" in sentence
+    assert tiles(AuditResult(findings=(found,)))[0]["what"].endswith("LV, difference")
     assert "The segmenter itself is off by −20 on real cases (−35 to −5)." in sentence
 
 
