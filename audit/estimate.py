@@ -82,6 +82,10 @@ def bootstrap_by_subject(
 ) -> Estimate:
     """Percentile bootstrap that redraws whole subjects. For means, medians and the like only.
 
+    Percentiles of few subjects lie too close together (89 % covered at 8 normal ones, 92 % at 16),
+    as if the normal's quantiles and the spread over n stood for Student's t and that over n - 1:
+    they are taken further out by as much.
+
     Never use it for Fréchet distances or MMD: drawing with replacement duplicates points and
     biases them upward (subsample or jackknife there).
 
@@ -95,6 +99,9 @@ def bootstrap_by_subject(
 
     Raises:
         NotComputable: No rows.
+
+    References:
+        Hesterberg 2015, doi 10.1080/00031305.2015.1089789, section 4.3.
     """
     rows = np.asarray(values, dtype=np.float64)
     if len(rows) == 0:
@@ -109,15 +116,23 @@ def bootstrap_by_subject(
         statistic(rows[np.concatenate([groups[i] for i in picks])])
         for picks in rng.integers(0, len(groups), size=(resamples, len(groups)))
     ]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    tail = _expanded_tail(len(groups), level)
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return Estimate(
         value=point,
         low=min(float(low), point),
         high=max(float(high), point),
         n=len(groups),
-        method="percentile bootstrap by subject",
+        method="percentile bootstrap by subject, expanded for n",
         level=level,
     )
+
+
+def _expanded_tail(n: int, level: float) -> float:
+    """Share of draws beyond one end, for n subjects."""
+    from scipy.stats import norm, t
+
+    return float(norm.cdf(-t.ppf((1 + level) / 2, n - 1) * np.sqrt(n / (n - 1))))
 
 
 def _rows_by_subject(subjects: Sequence[str]) -> list[npt.NDArray[np.intp]]:

@@ -46,16 +46,18 @@ def test_repeated_volumes_of_a_subject_do_not_narrow_the_interval():
     assert tenfold.n == 40
 
 
-def test_the_bootstrap_covers_the_mean_at_its_level():
+@pytest.mark.parametrize("n", [8, 16, 60])
+def test_the_bootstrap_covers_the_mean_at_its_level(n):
+    """Plain percentiles cover 89 % at 8 subjects and 92 % at 16."""
     rng = np.random.default_rng(3)
     hits = 0
-    for _ in range(300):
-        sample = rng.normal(size=60)
+    for _ in range(400):
+        sample = rng.normal(size=n)
         e = bootstrap_by_subject(
-            np.mean, sample, [str(i) for i in range(60)], rng=rng, resamples=300
+            np.mean, sample, [str(i) for i in range(n)], rng=rng, resamples=300
         )
         hits += e.low <= 0 <= e.high
-    assert 0.91 <= hits / 300 <= 0.98
+    assert 0.92 <= hits / 400 <= 0.98
 
 
 def test_an_exact_number_is_its_own_interval():
