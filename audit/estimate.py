@@ -101,7 +101,7 @@ def bootstrap_by_subject(
         NotComputable: No rows.
 
     References:
-        Hesterberg 2015, doi 10.1080/00031305.2015.1089789, section 4.3.
+        Hesterberg 2015, doi 10.1080/00031305.2015.1089789 (expanded percentiles).
     """
     rows = np.asarray(values, dtype=np.float64)
     if len(rows) == 0:

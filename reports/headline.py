@@ -62,11 +62,14 @@ def contradicted(finding: Finding, result: AuditResult) -> str:
     if not differ:
         return ""
     first = min(differ, key=words.rank)
+    floor = first.reference.get("real_vs_real")
     value = f"{words.number(first.value)} {first.unit}".strip()
+    value = f"{value} {words.interval(first)}".strip()
+    against = f", real against real {words.number(floor)}" if floor is not None else ""
     verb = "differs" if len(differ) == 1 else "differ"
     return (
         f"{len(differ)} of {len(tested)} others tested {verb} from real, "
-        f"{'namely' if len(differ) == 1 else 'among them'} {words.label(first)} ({value})"
+        f"{'namely' if len(differ) == 1 else 'among them'} {words.label(first)} ({value}{against})"
     )
 
 
@@ -120,8 +123,9 @@ def _instrument(finding: Finding) -> str:
     )
     if bias is None or low is None or high is None:
         return ""
-    ends = f"{words.number(low)} to {words.number(high)}"
-    return f" The segmenter itself is off by {words.number(bias)} on real cases ({ends})."
+    off = f"{words.number(bias)} {finding.unit}".strip()
+    ends = f"limits of agreement {words.number(low)} to {words.number(high)}"
+    return f" The segmenter itself is off by {off} on real cases ({ends})."
 
 
 def _other_networks(finding: Finding, findings: Sequence[Finding]) -> str:

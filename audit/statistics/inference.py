@@ -27,6 +27,7 @@ from audit.statistics.intervals import (
     COUNTED_ONCE,
     METHODS,
     OF_HALVES,
+    TAIL,
     Interval,
     StandardError,
     Unscattered,
@@ -183,19 +184,25 @@ def estimated(
     else:
         scatter = jackknife(statistic, pool, real, synthetic)
     relabeled = null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0
-    n = len(synthetic)
+    scatter = replace(scatter, null=null, null_jackknifed=relabeled)
+    return estimate_of(value, scatter, len(synthetic), interval=interval)
+
+
+def estimate_of(value: float, scatter: StandardError, n: int, *, interval: Interval) -> Estimate:
+    """A value with the interval of its scatter, or without one where nothing scatters.
+
+    A distance of 0 has no logarithm; its upper end is what permutations reach in 97.5 %.
+    """
+    method = f"{METHODS[interval]}; {scatter.method}"
     try:
-        low, high = interval(value, replace(scatter, null=null, null_jackknifed=relabeled), n)
+        low, high = interval(value, scatter, n)
     except Unscattered:
-        method = "none: every subsample gives the same value"
-        return Estimate(value=value, low=None, high=None, n=n, method=method)
-    return Estimate(
-        value=value,
-        low=min(low, value),
-        high=max(high, value),
-        n=n,
-        method=f"{METHODS[interval]}; {scatter.method}",
-    )
+        reached = float(np.quantile(scatter.null, 1 - TAIL)) if len(scatter.null) else 0.0
+        if interval not in OF_HALVES or value != 0 or reached <= 0:
+            none = "none: every subsample gives the same value"
+            return Estimate(value=value, low=None, high=None, n=n, method=none)
+        low, high, method = 0.0, reached, "reached by 97.5 % of permutations"
+    return Estimate(value=value, low=min(low, value), high=max(high, value), n=n, method=method)
 
 
 def smallest_shift_sd(

@@ -29,8 +29,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from audit.estimate import Estimate
-
 FloatArray = npt.NDArray[np.float64]
 TAIL = 0.025
 # Scatter of a distance off its null over that at it, where it is folded: 1.66 for an absolute
@@ -242,25 +240,6 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
     """The D at which ``(value - D)² = null² + slope · D``."""
     middle = value + slope / 2
     return middle + sign * float(np.sqrt(max(middle**2 - value**2 + null**2, 0.0)))
-
-
-def distance_estimate(
-    value: float, scatter: StandardError, n: int, *, interval: Interval
-) -> Estimate:
-    """A distance with the interval of its scatter, which holds the permutations in ``null``.
-
-    Where the value is 0, its upper end is what the permutations reach in 97.5 %.
-    """
-    method = f"{METHODS[interval]}; {scatter.method}"
-    try:
-        low, high = interval(value, scatter, n)
-    except Unscattered:
-        reached = float(np.quantile(scatter.null, 1 - TAIL)) if len(scatter.null) else 0.0
-        if value > 0 or reached <= 0:
-            none = "none: every subsample gives the same value"
-            return Estimate(value=value, low=None, high=None, n=n, method=none)
-        low, high, method = 0.0, reached, "reached by 97.5 % of permutations"
-    return Estimate(value=value, low=min(low, value), high=max(high, value), n=n, method=method)
 
 
 METHODS: Mapping[Interval, str] = {

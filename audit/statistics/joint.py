@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from audit.errors import NotComputable
 from audit.estimate import Estimate
-from audit.statistics.intervals import distance_estimate, students_on_log_of_squared
+from audit.statistics.inference import estimate_of
+from audit.statistics.intervals import students_on_log_of_squared
 from audit.statistics.resampling import HALVES, scatter_of_halves
 from audit.statistics.two_sample import Floor, floor_of, test_from_null
 
@@ -80,7 +81,7 @@ def compare_joint(
         _halves(first, second, more, rng.spawn(1)[0]), min(n, m), of_log=True, whole=lambda: value
     )
     return Joint(
-        distance=distance_estimate(
+        distance=estimate_of(
             max(0.0, value),
             replace(scatter, null=np.maximum(null, 0.0)),
             m,

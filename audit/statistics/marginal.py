@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from audit.errors import NotComputable
 from audit.estimate import Estimate
-from audit.statistics.intervals import TAIL, distance_estimate, students_on_log
+from audit.statistics.inference import estimate_of
+from audit.statistics.intervals import TAIL, students_on_log
 from audit.statistics.resampling import scatter_of_halves
 from audit.statistics.two_sample import Floor, floor_of, test_from_null
 
@@ -178,25 +179,21 @@ def _with_interval(
         of_log=True,
         whole=lambda: distance,
     )
-    return distance_estimate(
-        distance, replace(scatter, null=null), len(second), interval=students_on_log
-    )
+    return estimate_of(distance, replace(scatter, null=null), len(second), interval=students_on_log)
 
 
 def _mean_shift(first: FloatArray, second: FloatArray) -> Estimate:
-    """Difference of the means by Welch's t, whose ends a bootstrap of few subjects stays within."""
+    """Difference of the means by Welch's t; scipy's own warns where a side is constant."""
     from scipy.stats import t
 
-    shift = float(second.mean() - first.mean())
+    shift, n = float(second.mean() - first.mean()), len(second)
     variances = [float(v.var(ddof=1)) / len(v) for v in (first, second)]
-    half = 0.0
-    if sum(variances) > 0:
-        parts = zip(variances, (first, second), strict=True)
-        freedom = sum(variances) ** 2 / sum(v**2 / (len(rows) - 1) for v, rows in parts)
-        half = float(t.ppf(1 - TAIL, freedom)) * float(np.sqrt(sum(variances)))
-    return Estimate(
-        value=shift, low=shift - half, high=shift + half, n=len(second), method="Welch's t"
-    )
+    if not sum(variances) > 0:
+        return Estimate(value=shift, low=None, high=None, n=n, method="none: no value varies")
+    parts = zip(variances, (first, second), strict=True)
+    freedom = sum(variances) ** 2 / sum(v**2 / (len(rows) - 1) for v, rows in parts)
+    half = float(t.ppf(1 - TAIL, freedom)) * float(np.sqrt(sum(variances)))
+    return Estimate(value=shift, low=shift - half, high=shift + half, n=n, method="Welch's t")
 
 
 def _quantile_shifts(

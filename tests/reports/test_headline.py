@@ -71,12 +71,15 @@ def test_a_number_that_is_fine_does_not_speak_for_a_section_that_is_not():
     """Blobs may have the right ejection fraction: the first page says that the rest is off."""
     floor = {"real_vs_real": 5.0, "real_vs_real_high": 6.0}
     fine = heart("ejection_fraction[lv]", 0.7, reference=floor)
-    thick, mass = heart("wall_thickness[mean]", 0.4), heart("myocardial_mass[lv]", 0.01, unit="g")
+    thick, mass = (
+        heart("wall_thickness[mean]", 0.4),
+        heart("myocardial_mass[lv]", 0.01, unit="g", reference={"real_vs_real": 0.5}),
+    )
     result = AuditResult(findings=(fine, thick, mass))
     sentence = conclusion(result)[0]
     assert "no worse than that" in sentence
     assert "But 1 of 2 others tested differs from real, namely" in sentence
-    assert sentence.endswith("(2 g).")
+    assert sentence.endswith("(2 g [1, 3], real against real 0.5).")
     assert tiles(result)[0]["verdict"] == "but 1 of 2 others tested differs from real"
     quiet = conclusion(AuditResult(findings=(fine, thick)))[0]
     assert "But" not in quiet
@@ -90,7 +93,10 @@ def test_a_distance_of_distributions_is_not_read_as_the_quantity_itself():
     sentence = conclusion(AuditResult(findings=(found,)))[0]
     assert "differs by 2 [1, 3]" in sentence
     assert tiles(AuditResult(findings=(found,)))[0]["what"].endswith("LV, difference")
-    assert "The segmenter itself is off by −20 on real cases (−35 to −5)." in sentence
+    assert (
+        "The segmenter itself is off by −20 on real cases (limits of agreement −35 to −5)."
+        in sentence
+    )
 
 
 def test_a_number_that_alarms_needs_no_second():
