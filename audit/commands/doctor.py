@@ -10,7 +10,7 @@ from audit.cli import JsonFlag, print_json, print_table
 def register(app: typer.Typer) -> None:
     @app.command("doctor")
     def doctor_command(as_json: bool = JsonFlag) -> None:
-        """Check torch, GPU, faiss, optional networks, energy counters and disk."""
+        """Check torch, GPU, faiss, optional packages, energy counters and disk."""
         from audit.doctor import examine
 
         rows = [asdict(check) for check in examine()]

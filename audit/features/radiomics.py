@@ -1,4 +1,4 @@
-"""Radiomic features of whole volumes, as the Fréchet radiomics distance needs them.
+"""Own radiomic features of whole volumes by IBSI definitions.
 
 Each volume is seen 13 ways: as it is, through a Laplacian of Gaussian at 2, 3, 4 and 5 mm, and as
 the eight bands of one undecimated coif1 wavelet step. Each gives IBSI intensity statistics, an
@@ -7,13 +7,13 @@ difference and dependence features (``audit.statistics.radiomics``, ``audit.feat
 whole grid is the region: there is no mask, and no shape feature. Of a cine, four frames evenly
 spread are averaged: texture hardly changes over the beat.
 
-These are own features, not PyRadiomics': it has no build for Python 3.10 and later. MIRP 2.7, which
-equals ours feature by feature (tests/test_radiomics.py, where it is installed), needs itk (2 GB)
-and is under the EUPL. A value is not comparable with ``frd-score``'s.
+These are own features, which need no package; MIRP 2.7 equals them feature by feature
+(tests/test_radiomics.py, where it is installed). A value is not comparable with ``frd-score``'s:
+``audit.features.pyradiomics`` is.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -46,18 +46,23 @@ COIF1 = (
 
 def radiomic_rows(comparison: Comparison) -> dict[str, FloatArray]:
     """Features (n, d) of all volumes by role, in their own units; cached by content."""
+    spacing_mm = comparison.preprocessing.spacing_mm
+    encoder = Encoder(
+        embed=lambda batch: np.stack(
+            [radiomic_features(v, spacing_mm=spacing_mm) for v in batch]
+        ).astype(np.float32),
+        key=key_of(radiomics=VERSION, levels=GRAY_LEVELS, sigmas_mm=LOG_SIGMAS_MM),
+        batch_size=1,
+    )
+    return rows_of_encoder(comparison, "radiomics", encoder)
+
+
+def rows_of_encoder(comparison: Comparison, name: str, encoder: Encoder) -> dict[str, FloatArray]:
+    """Features (n, d) of all volumes by role, booked as ``audit.features.<name>``."""
 
     def make() -> dict[str, FloatArray]:
-        preprocessing = comparison.preprocessing
-        encoder = Encoder(
-            embed=lambda batch: np.stack(
-                [radiomic_features(v, spacing_mm=preprocessing.spacing_mm) for v in batch]
-            ).astype(np.float32),
-            key=key_of(radiomics=VERSION, levels=GRAY_LEVELS, sigmas_mm=LOG_SIGMAS_MM),
-            batch_size=1,
-        )
-        cache = comparison.workshop.cache
-        with comparison.workshop.ledger.phase("audit.features.radiomics"):
+        preprocessing, cache = comparison.preprocessing, comparison.workshop.cache
+        with comparison.workshop.ledger.phase(f"audit.features.{name}"):
             return {
                 role: embed_cohort(cohort, encoder, preprocessing, cache).astype(np.float64)
                 if len(cohort := comparison.cohort_or_empty(role))
@@ -65,18 +70,24 @@ def radiomic_rows(comparison: Comparison) -> dict[str, FloatArray]:
                 for role in ("train", "holdout", "synthetic")
             }
 
-    return comparison.once("radiomics", make)
+    return comparison.once(name, make)
 
 
 def radiomic_features(volume: npt.NDArray[np.float32], *, spacing_mm: Spacing) -> FloatArray:
     """Features (d,) of one volume (c, t, z, y, x) in [-1, 1]; means over at most four frames."""
+    return mean_over_frames(volume, lambda frame: _frame_features(frame, spacing_mm))
+
+
+def mean_over_frames(
+    volume: npt.NDArray[np.float32],
+    features_of: Callable[[npt.NDArray[np.float32]], FloatArray],
+) -> FloatArray:
+    """Mean features of at most four frames evenly spread, channel after channel."""
     taken = min(MOST_FRAMES, volume.shape[1])
     frames = np.arange(taken) * volume.shape[1] // taken
-    channels = [
-        np.mean([_frame_features(channel[t], spacing_mm) for t in frames], axis=0)
-        for channel in volume
-    ]
-    return np.concatenate(channels)
+    return np.concatenate(
+        [np.mean([features_of(channel[t]) for t in frames], axis=0) for channel in volume]
+    )
 
 
 def gray_levels(image: FloatArray, low: float, high: float) -> npt.NDArray[np.int64]:

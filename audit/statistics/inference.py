@@ -34,7 +34,7 @@ from audit.statistics.intervals import (
     students,
 )
 from audit.statistics.pool import FloatArray, IntArray, Pool
-from audit.statistics.resampling import Statistic, halved, jackknife, null_jackknifed, permuted
+from audit.statistics.resampling import Statistic, halved, jackknife, null_resampled, permuted
 from audit.statistics.two_sample import Floor, PermutationTest, floor_of, test_from_null
 
 LEAST_SUBJECTS = 4
@@ -177,14 +177,17 @@ def estimated(
     """
     real, synthetic = pool.holdout, pool.synthetic
     value = float(statistic(pool, [real], [synthetic])[0])
-    if standard_error:
-        scatter = standard_error(pool, real, synthetic)
-    elif interval in OF_HALVES:
-        scatter = halved(statistic, pool, real, synthetic, rng, of_log=OF_HALVES[interval])
-    else:
-        scatter = jackknife(statistic, pool, real, synthetic)
-    relabeled = null_jackknifed(statistic, pool, rng) if interval in COUNTED_ONCE else 0.0
-    scatter = replace(scatter, null=null, null_jackknifed=relabeled)
+
+    def resampled(a: IntArray, b: IntArray) -> StandardError:
+        if standard_error:
+            return standard_error(pool, a, b)
+        if interval in OF_HALVES:
+            return halved(statistic, pool, a, b, rng, of_log=OF_HALVES[interval])
+        return jackknife(statistic, pool, a, b)
+
+    scatter = resampled(real, synthetic)
+    relabeled = null_resampled(pool, rng, resampled) if interval in COUNTED_ONCE else 0.0
+    scatter = replace(scatter, null=null, null_resampled=relabeled)
     return estimate_of(value, scatter, len(synthetic), interval=interval)
 
 

@@ -3,7 +3,8 @@
 | kind | method | why |
 |---|---|---|
 | distance above 0 | Student's t on the log, from random halves | its scatter grows with it |
-| squared distance, logarithm of one | the same | the same |
+| squared distance | the same | the same |
+| logarithm of one, in its own units | the same, halves counted once | the same |
 | ratio | Student's t on the log | symmetric there |
 | extrapolation of a squared distance | that of the distance at n, and the fit | may be below 0 |
 | signed difference | Student's t, pairs counted once | symmetric |
@@ -20,11 +21,12 @@ Stein 1981): where nothing differs that is most of the scatter, and everywhere i
 nearest neighbors. Permutations of the labels show the scatter itself, but where nothing differs
 only; a jackknife of permuted cohorts shows how much it counts too often there. So intervals draw
 on all three, those of distances on random halves in the jackknife's place, which show kinks and
-modes that one subject does not; ``tests/test_interval_coverage.py`` shows what they cover.
+modes that one subject does not. Halves count too often as well where a distance is in units of its
+own cohorts. ``tests/test_interval_coverage.py`` shows what all of them cover.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +52,7 @@ class StandardError:
         slope: Variance that each unit of distance adds to that; likewise.
         slope_above: The same towards larger distances.
         null: The statistic over permuted labels; empty where there are none.
-        null_jackknifed: Mean variance that the jackknife finds in permuted cohorts; 0 where that
+        null_resampled: Mean variance that the same method finds in permuted cohorts; 0 where that
             was not measured.
         at_n: Of an extrapolation, the squared distance at n; ``error`` and ``null_error`` are then
             of its logarithm.
@@ -64,7 +66,7 @@ class StandardError:
     slope: float = 0.0
     slope_above: float = 0.0
     null: FloatArray = field(default_factory=lambda: np.zeros(0), repr=False)
-    null_jackknifed: float = 0.0
+    null_resampled: float = 0.0
     at_n: float = 0.0
     fit_error: float = 0.0
 
@@ -116,13 +118,14 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
 
 
 def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
-    """``students_on_log_of_squared`` of a value that is its logarithm already.
+    """``students_on_log_of_squared`` of a value that is its logarithm already; halves counted once.
 
     Raises:
         Unscattered: The standard error is 0.
     """
     # About the value, for the exponential of a large logarithm has no digits left.
-    below, above = _log_ends(scatter, 2 * _permuted(1.0, np.exp((scatter.null - value) / 2)))
+    once = replace(scatter, error=float(np.sqrt(counted_once(scatter))))
+    below, above = _log_ends(once, 2 * _permuted(1.0, np.exp((scatter.null - value) / 2)))
     return value - below, value + above
 
 
@@ -246,7 +249,7 @@ METHODS: Mapping[Interval, str] = {
     students: "Student's t, pairs counted once",
     students_on_log: "Student's t on the log, permuted scatter upward",
     students_on_log_of_squared: "Student's t on the log of the square, permuted scatter upward",
-    students_of_log: "Student's t of a log, permuted scatter upward",
+    students_of_log: "Student's t of a log, halves counted once, permuted scatter upward",
     students_of_extrapolated: "Student's t on the log at n, permuted scatter upward",
     students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
     mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
@@ -257,11 +260,12 @@ METHODS: Mapping[Interval, str] = {
 }
 
 
-# They ask for ``null_jackknifed``.
+# They ask for ``null_resampled``.
 COUNTED_ONCE = frozenset(
     {
         mid_p_of_members,
         students,
+        students_of_log,
         students_on_log_of_ratio,
         students_on_logit,
         students_on_logit_of_levels,
@@ -276,16 +280,16 @@ OF_HALVES: Mapping[Interval, bool] = {
 
 
 def counted_once(scatter: StandardError) -> float:
-    """The jackknife's variance less what it counts too often, by permuted cohorts.
+    """The variance by jackknife or halves less what they count too often, by permuted cohorts.
 
     There its mean and the permutations' own variance are both at hand; their difference comes off
-    in proportion, and whole where the jackknife finds more than it does there.
+    in proportion, and whole where the method finds more than it does there.
     """
-    jackknifed = scatter.error**2
-    if not scatter.null_jackknifed > 0 or len(scatter.null) < 2:
-        return jackknifed
-    too_often = max(0.0, 1 - float(scatter.null.var(ddof=1)) / scatter.null_jackknifed)
-    return jackknifed - too_often * min(jackknifed, scatter.null_jackknifed)
+    found = scatter.error**2
+    if not scatter.null_resampled > 0 or len(scatter.null) < 2:
+        return found
+    too_often = max(0.0, 1 - float(scatter.null.var(ddof=1)) / scatter.null_resampled)
+    return found - too_often * min(found, scatter.null_resampled)
 
 
 def _t(scatter: StandardError) -> float:

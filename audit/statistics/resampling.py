@@ -12,7 +12,7 @@ from audit.statistics.pool import FloatArray, IntArray, Pool
 
 Statistic = Callable[[Pool, Sequence[IntArray], Sequence[IntArray]], FloatArray]
 JACKKNIFE_BLOCKS = 20
-JACKKNIFED_PERMUTATIONS = 4
+RESAMPLED_PERMUTATIONS = 4
 HALVES = 60
 
 
@@ -104,13 +104,17 @@ def permuted(
     return statistic(pool, *_relabeled(pool, permutations, rng))
 
 
-def null_jackknifed(statistic: Statistic, pool: Pool, rng: np.random.Generator) -> float:
-    """Mean variance that the jackknife finds in permuted cohorts, whose scatter is known.
+def null_resampled(
+    pool: Pool,
+    rng: np.random.Generator,
+    standard_error: Callable[[IntArray, IntArray], StandardError],
+) -> float:
+    """Mean variance that ``standard_error`` finds in permuted cohorts, whose scatter is known.
 
     The generator is forked, not advanced: permutations and splits stay what they are without it.
     """
-    relabeled = _relabeled(pool, JACKKNIFED_PERMUTATIONS, rng.spawn(1)[0])
-    errors = [jackknife(statistic, pool, a, b).error for a, b in zip(*relabeled, strict=True)]
+    relabeled = _relabeled(pool, RESAMPLED_PERMUTATIONS, rng.spawn(1)[0])
+    errors = [standard_error(a, b).error for a, b in zip(*relabeled, strict=True)]
     return float(np.square(errors).mean())
 
 

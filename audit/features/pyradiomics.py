@@ -1,0 +1,142 @@
+"""PyRadiomics features of whole volumes, with the settings that the authors of the FRD publish.
+
+As in ``frd-score`` 1.0.1: intensities z-scored per volume, 2 mm voxels, bins of 5 in hundredths of
+an SD, LoG at 2 to 5 mm and coif1 wavelets, the whole grid as region but for one corner voxel, and
+PyRadiomics' numeric diagnostics (such as the mean before z-scoring) among the features. Of a cine,
+four frames evenly spread are averaged.
+
+The package is ``pyradiomics-cuda``, a maintained fork of PyRadiomics with the same module and the
+same results, which builds where PyRadiomics 3 does not (Python 3.10 and later; a C compiler is
+needed, a GPU is not): ``pip install 'voxaudit[radiomics]'``. A PyRadiomics built from its own
+repository serves as well.
+"""
+
+import importlib
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from joblib import Parallel, cpu_count, delayed
+
+from audit.cache import key_of
+from audit.comparison import Comparison
+from audit.errors import NotComputable
+from audit.extractor import Encoder
+from audit.features.radiomics import LOG_SIGMAS_MM, mean_over_frames, rows_of_encoder
+from audit.volume import Spacing
+
+FloatArray = npt.NDArray[np.float64]
+SPACING_MM = 2.0
+SETTINGS = {
+    "normalize": True,
+    "normalizeScale": 100,
+    "interpolator": "sitkBSpline",
+    "padDistance": 10,
+    "preCrop": True,
+    "binWidth": 5,
+    "voxelArrayShift": 300,
+    "label": 1,
+}
+OF_VOLUMES = {
+    "resampledPixelSpacing": [SPACING_MM] * 3,
+    "correctMask": True,
+    "minimumROIDimensions": 1,
+}
+OF_SLICES = {
+    "resampledPixelSpacing": [SPACING_MM, SPACING_MM, 0],
+    "force2D": True,
+    "force2Ddimension": 0,
+}
+FAMILIES = ("firstorder", "glrlm", "glszm", "ngtdm")
+# All but two: the sum average (twice the joint average) and the maximal correlation coefficient.
+COOCCURRENCES = (
+    "Autocorrelation", "JointAverage", "ClusterProminence", "ClusterShade", "ClusterTendency",
+    "Contrast", "Correlation", "DifferenceAverage", "DifferenceEntropy", "DifferenceVariance",
+    "JointEnergy", "JointEntropy", "Imc1", "Imc2", "Idm", "Idmn", "Id", "Idn", "InverseVariance",
+    "MaximumProbability", "SumEntropy", "SumSquares",
+)  # fmt: skip
+
+
+def pyradiomics_rows(comparison: Comparison) -> tuple[dict[str, FloatArray], str]:
+    """Features (n, d) of all volumes by role, and the package's version; cached by content.
+
+    Raises:
+        NotComputable: The package is not installed, or has no features of a volume.
+    """
+    version = installed_version()
+    spacing_mm = comparison.preprocessing.spacing_mm
+    encoder = Encoder(
+        embed=lambda batch: np.stack(_each(batch, spacing_mm)).astype(np.float32),
+        key=key_of(pyradiomics=version, settings=SETTINGS | OF_VOLUMES),
+        batch_size=cpu_count(),
+    )
+    return rows_of_encoder(comparison, "pyradiomics", encoder), version
+
+
+def _each(batch: npt.NDArray[np.float32], spacing_mm: Spacing) -> list[FloatArray]:
+    """One volume a core: PyRadiomics uses one, for up to minutes."""
+    found: list[FloatArray] = Parallel(n_jobs=len(batch))(
+        delayed(pyradiomics_features)(volume, spacing_mm=spacing_mm) for volume in batch
+    )
+    return found
+
+
+def installed_version() -> str:
+    """Version of the installed PyRadiomics.
+
+    Raises:
+        NotComputable: There is none.
+    """
+    try:
+        return str(importlib.import_module("radiomics").__version__)
+    except ImportError as missing:
+        raise NotComputable(
+            "PyRadiomics is not installed",
+            "the package pyradiomics-cuda, which builds with a C compiler",
+            "pip install 'voxaudit[radiomics]'",
+        ) from missing
+
+
+def pyradiomics_features(volume: npt.NDArray[np.float32], *, spacing_mm: Spacing) -> FloatArray:
+    """Features (d,) of one volume (c, t, z, y, x); means over at most four frames.
+
+    Raises:
+        NotComputable: PyRadiomics has none of this volume, as of a constant one.
+    """
+    logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+    extractor = _extractor(flat=volume.shape[2] == 1)
+    return mean_over_frames(volume, lambda frame: _frame_features(extractor, frame, spacing_mm))
+
+
+def _extractor(*, flat: bool) -> Any:
+    """The authors' settings; by calls, for the package's file of settings needs Python < 3.12."""
+    module = importlib.import_module("radiomics.featureextractor")
+    extractor = module.RadiomicsFeatureExtractor(**SETTINGS, **(OF_SLICES if flat else OF_VOLUMES))
+    extractor.enableImageTypes(Original={}, LoG={"sigma": list(LOG_SIGMAS_MM)}, Wavelet={})
+    extractor.disableAllFeatures()
+    extractor.enableFeaturesByName(
+        firstorder=[], glcm=list(COOCCURRENCES), glrlm=[], glszm=[], ngtdm=[]
+    )
+    return extractor
+
+
+def _frame_features(
+    extractor: Any,
+    frame: npt.NDArray[np.float32],
+    spacing_mm: Spacing,
+) -> FloatArray:
+    import SimpleITK
+
+    whole = np.ones(frame.shape, dtype=np.uint8)
+    whole[0, 0, 0] = 0  # as in frd-score: a mask without any 0 trips PyRadiomics
+    image, mask = SimpleITK.GetImageFromArray(frame), SimpleITK.GetImageFromArray(whole)
+    for each in (image, mask):
+        each.SetSpacing([float(s) for s in reversed(spacing_mm)])
+    try:
+        found = extractor.execute(image, mask)
+    except (ValueError, RuntimeError, IndexError) as reason:
+        raise NotComputable(
+            f"PyRadiomics has no features of a volume ({reason})", "volumes that are not constant"
+        ) from reason
+    return np.array([v for v in found.values() if not isinstance(v, (str, tuple, dict))], float)
