@@ -26,7 +26,7 @@ own cohorts. ``tests/test_interval_coverage.py`` shows what all of them cover.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -94,15 +94,17 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
     The upper end asks for truths further from 0. There a distance scatters more than small values
     show: at the null it is folded, as an absolute value is at 0 (to 0.6), and off it no longer. So
     the permutations' scatter joins, unfolded; the less, the further the value is from the null's
-    mean, for then the permutations scatter because they mix two cohorts that lie apart.
+    mean, for then the permutations scatter because they mix two cohorts that lie apart. It does not
+    grow with the distance, so it joins on the distance's own scale: on the log, a value far below
+    the null's mean would have an end a hundred times as large.
 
     Raises:
         Unscattered: The standard error or the value is 0.
     """
     if value <= 0:
         raise Unscattered
-    below, above = _log_ends(scatter, _permuted(value, scatter.null))
-    return value * float(np.exp(-below)), value * float(np.exp(above))
+    low, high = _factors(scatter, scatter.error, _permuted(value, scatter.null))
+    return value * low, value * high
 
 
 def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
@@ -113,8 +115,9 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
     """
     if value <= 0:
         raise Unscattered
-    below, above = _log_ends(scatter, permuted_of_squared(value, scatter.null))
-    return value * float(np.exp(-below)), value * float(np.exp(above))
+    permuted = _permuted(float(np.sqrt(value)), np.sqrt(scatter.null))
+    low, high = _factors(scatter, scatter.error / 2, permuted)
+    return value * low**2, value * high**2
 
 
 def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
@@ -124,9 +127,9 @@ def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float
         Unscattered: The standard error is 0.
     """
     # About the value, for the exponential of a large logarithm has no digits left.
-    once = replace(scatter, error=float(np.sqrt(counted_once(scatter))))
-    below, above = _log_ends(once, 2 * _permuted(1.0, np.exp((scatter.null - value) / 2)))
-    return value - below, value + above
+    permuted = _permuted(1.0, np.exp((scatter.null - value) / 2))
+    low, high = _factors(scatter, float(np.sqrt(counted_once(scatter))) / 2, permuted)
+    return value + 2 * float(np.log(low)), value + 2 * float(np.log(high))
 
 
 def students_of_extrapolated(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
@@ -300,10 +303,11 @@ def _t(scatter: StandardError) -> float:
     return float(t.ppf(1 - TAIL, scatter.freedom))
 
 
-def _log_ends(scatter: StandardError, permuted: float) -> tuple[float, float]:
-    """How far the ends lie below and above a logarithm."""
+def _factors(scatter: StandardError, error: float, permuted: float) -> tuple[float, float]:
+    """By what a distance is multiplied at its ends; ``error`` is of its logarithm."""
     t = _t(scatter)
-    return t * scatter.error, t * float(np.hypot(scatter.error, OFF_NULL * permuted))
+    above = float(np.hypot(np.expm1(t * error), t * OFF_NULL * permuted))
+    return float(np.exp(-t * error)), 1 + above
 
 
 def permuted_of_squared(value: float, null: FloatArray) -> float:
