@@ -143,7 +143,8 @@ def test_the_matrix_holds_three_populations_all_extractors_and_every_question() 
         for extractor in ("intensity", "ssl3d", *extra):
             assert (population, f"fidelity.kernel_distance[{extractor}]") in asked
             assert (population, f"diversity.beta_recall[{extractor}]") in asked
-        assert (population, "fidelity.frechet_radiomics_distance") in asked
+        assert (population, "fidelity.frechet_ibsi_distance") in asked
+    assert ("patches", "fidelity.frechet_radiomics_distance") in asked
     for metric in ("adherence.dice", "anatomy.organ_volume", "cardiac.ejection_fraction"):
         assert ("heart", metric) in asked
     assert "Declared but never seen: none." in text
@@ -168,6 +169,11 @@ def test_in_the_matrix_a_collapse_is_a_matter_of_recall_and_noise_of_precision(
 def test_unknown_population_says_which_exist() -> None:
     with pytest.raises(BadInput, match=r"'knee'.*one of thorax, heart"):
         selfcheck(populations=("knee",))
+
+
+def test_nothing_to_ask_says_what_could_be_asked() -> None:
+    with pytest.raises(BadInput, match="asked of real patches only"):
+        selfcheck(only=("fidelity.frechet_radiomics_distance",), populations=("thorax",))
 
 
 def test_noise_and_shift_are_seen_and_a_second_run_measures_nothing(
@@ -202,6 +208,10 @@ def test_noise_and_shift_are_seen_and_a_second_run_measures_nothing(
 
     monkeypatch.setattr("audit.selfcheck.measure", forbidden)
     assert once_more() == rows
+    # What was missing may have been installed since.
+    monkeypatch.setattr("audit.selfcheck._packages", lambda: ["pyradiomics-cuda==1.0.4"])
+    with pytest.raises(AssertionError, match="measured again"):
+        once_more()
 
 
 def test_precision_and_recall_are_not_swapped_and_declared_failures_rise(tmp_path: Path) -> None:
