@@ -94,16 +94,15 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
     The upper end asks for truths further from 0. There a distance scatters more than small values
     show: at the null it is folded, as an absolute value is at 0 (to 0.6), and off it no longer. So
     the permutations' scatter joins, unfolded; the less, the further the value is from the null's
-    mean, for then the permutations scatter because they mix two cohorts that lie apart. It does not
-    grow with the distance, so it joins on the distance's own scale: on the log, a value far below
-    the null's mean would have an end a hundred times as large.
+    mean, for then the permutations scatter because they mix two cohorts that lie apart. Below that
+    mean it is a share of the mean: of the value, it would put the end a hundred times as far.
 
     Raises:
         Unscattered: The standard error or the value is 0.
     """
     if value <= 0:
         raise Unscattered
-    low, high = _factors(scatter, scatter.error, _permuted(value, scatter.null))
+    low, high = _factors(scatter, scatter.error, value, scatter.null)
     return value * low, value * high
 
 
@@ -115,8 +114,8 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
     """
     if value <= 0:
         raise Unscattered
-    permuted = _permuted(float(np.sqrt(value)), np.sqrt(scatter.null))
-    low, high = _factors(scatter, scatter.error / 2, permuted)
+    root = float(np.sqrt(value))
+    low, high = _factors(scatter, scatter.error / 2, root, np.sqrt(scatter.null))
     return value * low**2, value * high**2
 
 
@@ -127,8 +126,8 @@ def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float
         Unscattered: The standard error is 0.
     """
     # About the value, for the exponential of a large logarithm has no digits left.
-    permuted = _permuted(1.0, np.exp((scatter.null - value) / 2))
-    low, high = _factors(scatter, float(np.sqrt(counted_once(scatter))) / 2, permuted)
+    once = float(np.sqrt(counted_once(scatter))) / 2
+    low, high = _factors(scatter, once, 1.0, np.exp((scatter.null - value) / 2))
     return value + 2 * float(np.log(low)), value + 2 * float(np.log(high))
 
 
@@ -303,10 +302,14 @@ def _t(scatter: StandardError) -> float:
     return float(t.ppf(1 - TAIL, scatter.freedom))
 
 
-def _factors(scatter: StandardError, error: float, permuted: float) -> tuple[float, float]:
+def _factors(
+    scatter: StandardError, error: float, value: float, null: FloatArray
+) -> tuple[float, float]:
     """By what a distance is multiplied at its ends; ``error`` is of its logarithm."""
     t = _t(scatter)
-    above = float(np.hypot(np.expm1(t * error), t * OFF_NULL * permuted))
+    anchor = max(1.0, float(null.mean()) / value) if len(null) else 1.0
+    permuted = np.expm1(t * OFF_NULL * _permuted(value, null) / anchor)
+    above = float(np.hypot(np.expm1(t * error), anchor * permuted))
     return float(np.exp(-t * error)), 1 + above
 
 
