@@ -5,8 +5,8 @@ an SD, LoG at 2 to 5 mm and coif1 wavelets, the whole grid as region but for one
 PyRadiomics' numeric diagnostics (such as the mean before z-scoring) among the features. Of a cine,
 four frames evenly spread are averaged.
 
-The package is ``pyradiomics-cuda``, a maintained fork of PyRadiomics with the same module and the
-same results, which builds where PyRadiomics 3 does not (Python 3.10 and later; a C compiler is
+The package is ``pyradiomics-cuda`` (October 2025), a fork of PyRadiomics with its module and its
+results, which builds where PyRadiomics 3.1 of 2023 does not (Python 3.10 and later; a C compiler is
 needed, a GPU is not): ``pip install 'voxaudit[radiomics]'``. A PyRadiomics built from its own
 repository serves as well.
 """
