@@ -46,7 +46,7 @@ LEADING_VARIANTS = ("all", "pooled", "lv")
 _SHORT = {
     "lv": "LV", "rv": "RV", "edv": "EDV", "esv": "ESV", "ef": "EF", "sv": "SV", "iou": "IoU",
     "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "ssl3d": "ssl3d", "msssim": "MS-SSIM",
-    "frechet": "Fréchet", "vs": "vs", "ms": "MS", "ssim": "SSIM",
+    "frechet": "Fréchet", "ibsi": "IBSI", "vs": "vs", "ms": "MS", "ssim": "SSIM",
     "auc": "AUC", "wasserstein": "Wasserstein", "co2": "CO₂", "hu": "HU",
     "mad": "MAD", "ncc": "NCC", "dar": "Dar", "prdc": "PRDC", "lge": "LGE",
     "ml": "(mL)", "mm": "(mm)", "g": "(g)", "percent": "(%)",
