@@ -132,7 +132,8 @@ def _embed(
     keys = sorted(places, key=lambda key: places[key])
     batches = [keys[k : k + encoder.batch_size] for k in range(0, len(keys), encoder.batch_size)]
     rows: dict[str, npt.NDArray[np.float32]] = {}
-    for batch in track(batches, f"features of {cohort.role}"):
+    unit = f", batches of {encoder.batch_size}" if encoder.batch_size > 1 else ""
+    for batch in track(batches, f"features of {cohort.role}{unit}"):
         volumes = np.stack([preprocessing(cohort[places[key]].image) for key in batch])
         features = np.asarray(encoder.embed(volumes), dtype=np.float32)
         for key, row in zip(batch, features, strict=True):
