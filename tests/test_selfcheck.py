@@ -172,7 +172,9 @@ def test_unknown_population_says_which_exist() -> None:
 
 
 def test_nothing_to_ask_says_what_could_be_asked() -> None:
-    with pytest.raises(BadInput, match="asked of real patches only"):
+    with pytest.raises(
+        BadInput, match="nothing to ask 1 metrics.*patches for fidelity.frechet_radiomics_distance"
+    ):
         selfcheck(only=("fidelity.frechet_radiomics_distance",), populations=("thorax",))
 
 

@@ -225,7 +225,7 @@ def test_log_interval_is_a_factor_either_way() -> None:
 
 
 def test_upper_end_of_a_distance_far_below_the_null_stays_in_reach_of_it() -> None:
-    """With the permutations' scatter relative to the value its end was 10 000 times the value."""
+    """With the permutations' scatter relative to the value its end was ten million times it."""
     null = np.random.default_rng(0).normal(1.0, 0.4, size=200)
     _, high = students_on_log(0.1, scatter(0.3, null=null), 20)
     assert 1.0 < high < 6.0

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from audit.cache import key_of
 from audit.comparison import Comparison
-from audit.extractor import Encoder, embed_cohort
+from audit.extractor import Encoder
+from audit.features.by_role import rows_by_role
 
 if TYPE_CHECKING:
     import torch
@@ -66,18 +67,7 @@ def slice_rows(
             key=key_of(center_slices=VERSION, weights=network.sha256, **network.settings),
             batch_size=1,
         )
-        with comparison.workshop.ledger.phase(f"audit.features.{name}.slices"):
-            return {
-                role: embed_cohort(
-                    comparison.cohort_or_empty(role),
-                    encoder,
-                    comparison.preprocessing,
-                    comparison.workshop.cache,
-                )
-                if len(comparison.cohort_or_empty(role))
-                else np.zeros((0, 0), dtype=np.float32)
-                for role in ("train", "holdout", "synthetic")
-            }
+        return rows_by_role(comparison, f"{name}.slices", encoder)
 
     return comparison.once(f"slices:{name}", embed_all)
 

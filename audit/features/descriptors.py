@@ -13,7 +13,8 @@ import numpy.typing as npt
 from audit.cache import key_of
 from audit.comparison import Comparison
 from audit.errors import NotComputable
-from audit.extractor import Encoder, embed_cohort
+from audit.extractor import Encoder
+from audit.features.by_role import rows_by_role
 from audit.features.motion import cycle_closure, motion_roughness
 from audit.statistics.ssim import LEAST_SIZE, ms_ssim
 
@@ -139,18 +140,8 @@ def _describe_all(comparison: Comparison) -> Mapping[str, FloatArray]:
         key=key_of(descriptors=VERSION, sizes=SIZES),
         batch_size=1,
     )
-    with comparison.workshop.ledger.phase("audit.features.descriptors"):
-        return {
-            role: embed_cohort(
-                comparison.cohort_or_empty(role),
-                encoder,
-                comparison.preprocessing,
-                comparison.workshop.cache,
-            ).astype(np.float64)
-            if len(comparison.cohort_or_empty(role))
-            else np.zeros((0, sum(SIZES.values())))
-            for role in ("train", "holdout", "synthetic")
-        }
+    rows = rows_by_role(comparison, "descriptors", encoder)
+    return {role: r.astype(np.float64) for role, r in rows.items()}
 
 
 def _refuse_short_axis(shape: tuple[int, ...], name: str) -> None:

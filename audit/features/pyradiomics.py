@@ -6,9 +6,8 @@ PyRadiomics' numeric diagnostics (such as the mean before z-scoring) among the f
 four frames evenly spread are averaged.
 
 The package is ``pyradiomics-cuda`` (October 2025), a fork of PyRadiomics with its module and its
-results, which builds where PyRadiomics 3.1 of 2023 does not (Python 3.10 and later; a C compiler is
-needed, a GPU is not): ``pip install 'voxaudit[radiomics]'``. A PyRadiomics built from its own
-repository serves as well.
+settings, which builds where PyRadiomics 3.1 of 2023 does not (Python 3.10 and later; a C compiler
+is needed, a GPU is not).
 """
 
 import importlib
@@ -23,11 +22,13 @@ from audit.cache import key_of
 from audit.comparison import Comparison
 from audit.errors import NotComputable
 from audit.extractor import Encoder
-from audit.features.radiomics import LOG_SIGMAS_MM, mean_over_frames, rows_of_encoder
+from audit.features.by_role import rows_by_role
+from audit.features.radiomics import LOG_SIGMAS_MM, MOST_FRAMES, mean_over_frames
 from audit.volume import Spacing
 
 FloatArray = npt.NDArray[np.float64]
 SPACING_MM = 2.0
+BYTES_A_VOXEL = 1500  # of 2 mm; measured: 6.5 GB for 5 million
 SETTINGS = {
     "normalize": True,
     "normalizeScale": 100,
@@ -48,7 +49,6 @@ OF_SLICES = {
     "force2D": True,
     "force2Ddimension": 0,
 }
-FAMILIES = ("firstorder", "glrlm", "glszm", "ngtdm")
 # All but two: the sum average (twice the joint average) and the maximal correlation coefficient.
 COOCCURRENCES = (
     "Autocorrelation", "JointAverage", "ClusterProminence", "ClusterShade", "ClusterTendency",
@@ -58,7 +58,9 @@ COOCCURRENCES = (
 )  # fmt: skip
 
 
-def pyradiomics_rows(comparison: Comparison) -> tuple[dict[str, FloatArray], str]:
+def pyradiomics_rows(
+    comparison: Comparison,
+) -> tuple[dict[str, npt.NDArray[np.float32]], str]:
     """Features (n, d) of all volumes by role, and the package's version; cached by content.
 
     Raises:
@@ -68,10 +70,25 @@ def pyradiomics_rows(comparison: Comparison) -> tuple[dict[str, FloatArray], str
     spacing_mm = comparison.preprocessing.spacing_mm
     encoder = Encoder(
         embed=lambda batch: np.stack(_each(batch, spacing_mm)).astype(np.float32),
-        key=key_of(pyradiomics=version, settings=SETTINGS | OF_VOLUMES),
-        batch_size=cpu_count(),
+        key=key_of(
+            pyradiomics=version,
+            settings=[SETTINGS, OF_VOLUMES, OF_SLICES],
+            features=[COOCCURRENCES, LOG_SIGMAS_MM, MOST_FRAMES],
+        ),
+        batch_size=workers(comparison.preprocessing.shape, spacing_mm),
     )
-    return rows_of_encoder(comparison, "pyradiomics", encoder), version
+    rows = comparison.once("pyradiomics", lambda: rows_by_role(comparison, "pyradiomics", encoder))
+    return rows, version
+
+
+def workers(shape: tuple[int, ...], spacing_mm: Spacing) -> int:
+    """Volumes (..., z, y, x) at a time: one a core, as far as free memory goes."""
+    import psutil
+
+    sizes_mm = [size * spacing for size, spacing in zip(shape[-3:], spacing_mm, strict=True)]
+    voxels = float(np.prod([max(1.0, mm / SPACING_MM) for mm in sizes_mm]))
+    fit = int(psutil.virtual_memory().available // (voxels * BYTES_A_VOXEL))
+    return max(1, min(cpu_count(), fit))
 
 
 def _each(batch: npt.NDArray[np.float32], spacing_mm: Spacing) -> list[FloatArray]:
@@ -94,7 +111,7 @@ def installed_version() -> str:
         raise NotComputable(
             "PyRadiomics is not installed",
             "the package pyradiomics-cuda, which builds with a C compiler",
-            "pip install 'voxaudit[radiomics]'",
+            "pip install pyradiomics-cuda==1.0.4",
         ) from missing
 
 
@@ -110,7 +127,7 @@ def pyradiomics_features(volume: npt.NDArray[np.float32], *, spacing_mm: Spacing
 
 
 def _extractor(*, flat: bool) -> Any:
-    """The authors' settings; by calls, for the package's file of settings needs Python < 3.12."""
+    """The authors' settings; by calls, for reading a file of them warns of removals."""
     module = importlib.import_module("radiomics.featureextractor")
     extractor = module.RadiomicsFeatureExtractor(**SETTINGS, **(OF_SLICES if flat else OF_VOLUMES))
     extractor.enableImageTypes(Original={}, LoG={"sigma": list(LOG_SIGMAS_MM)}, Wavelet={})

@@ -8,9 +8,11 @@ References:
     Konz et al. 2026, arXiv:2412.01496.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from audit.comparison import Comparison
 from audit.errors import NotComputable
@@ -44,7 +46,7 @@ def frechet_radiomics_distance(*, real: FloatArray, synthetic: FloatArray) -> fl
 
 def measured_radiomics(
     comparison: Comparison,
-    rows: dict[str, FloatArray],
+    rows: Mapping[str, npt.NDArray[np.float32]],
     rng: np.random.Generator,
     **described: Any,
 ) -> Measurement:
@@ -56,7 +58,7 @@ def measured_radiomics(
         rng: The metric's own stream.
         described: What the result must say of the features.
     """
-    pool = pool_of_rows(comparison, rows)
+    pool = pool_of_rows(comparison, {role: r.astype(np.float64) for role, r in rows.items()})
     found = infer(
         one_by_one(
             lambda p, a, b: frechet_radiomics_distance(

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from audit.cache import key_of
 from audit.comparison import Comparison
-from audit.extractor import Encoder, embed_cohort
+from audit.extractor import Encoder
+from audit.features.by_role import rows_by_role
 from audit.features.zones import neighborhood_features, zone_features
 from audit.statistics.radiomics import (
     cooccurrence_features,
@@ -44,7 +45,7 @@ COIF1 = (
 )  # fmt: skip
 
 
-def radiomic_rows(comparison: Comparison) -> dict[str, FloatArray]:
+def radiomic_rows(comparison: Comparison) -> dict[str, npt.NDArray[np.float32]]:
     """Features (n, d) of all volumes by role, in their own units; cached by content."""
     spacing_mm = comparison.preprocessing.spacing_mm
     encoder = Encoder(
@@ -54,23 +55,7 @@ def radiomic_rows(comparison: Comparison) -> dict[str, FloatArray]:
         key=key_of(radiomics=VERSION, levels=GRAY_LEVELS, sigmas_mm=LOG_SIGMAS_MM),
         batch_size=1,
     )
-    return rows_of_encoder(comparison, "radiomics", encoder)
-
-
-def rows_of_encoder(comparison: Comparison, name: str, encoder: Encoder) -> dict[str, FloatArray]:
-    """Features (n, d) of all volumes by role, booked as ``audit.features.<name>``."""
-
-    def make() -> dict[str, FloatArray]:
-        preprocessing, cache = comparison.preprocessing, comparison.workshop.cache
-        with comparison.workshop.ledger.phase(f"audit.features.{name}"):
-            return {
-                role: embed_cohort(cohort, encoder, preprocessing, cache).astype(np.float64)
-                if len(cohort := comparison.cohort_or_empty(role))
-                else np.zeros((0, 0))
-                for role in ("train", "holdout", "synthetic")
-            }
-
-    return comparison.once(name, make)
+    return comparison.once("radiomics", lambda: rows_by_role(comparison, "radiomics", encoder))
 
 
 def radiomic_features(volume: npt.NDArray[np.float32], *, spacing_mm: Spacing) -> FloatArray:

@@ -94,6 +94,14 @@ def selfcheck(
     from audit.phantoms import FAILURES
 
     names = METRICS.match(tuple(only))
+    planted = failures or FAILURES
+    where = [*populations, *(["patches"] if patches_of else [])]
+    if not any(_asked(names, place, failure, full=full) for place in where for failure in planted):
+        raise BadInput(
+            f"nothing to ask {len(names)} metrics of {', '.join(planted)} in {', '.join(where)}",
+            f"a failure that one of them declares, and patches for {', '.join(OF_PATCHES)}",
+            "voxaudit selfcheck --full, or --patches-of SCAN",
+        )
     stages = [
         _stage(name, phantoms(name, subjects, seed), seed, subjects, settings)
         for name in populations
@@ -103,15 +111,9 @@ def selfcheck(
     tasks = [
         (stage, failure, _asked(names, stage.population, failure, full=full))
         for stage in stages
-        for failure in failures or FAILURES
+        for failure in planted
     ]
     tasks = [task for task in tasks if task[2]]
-    if not tasks:
-        raise BadInput(
-            f"{', '.join(names)} declares none of these failures, or is asked of real patches only",
-            "a metric and a failure that it declares; patches for " + ", ".join(OF_PATCHES),
-            "voxaudit selfcheck --full, or --patches-of SCAN",
-        )
     rows: list[Row] = []
     for stage, failure, mine in track(tasks, "self-check"):
         rows += _ask(stage, failure, tuple(strengths), mine, seed)

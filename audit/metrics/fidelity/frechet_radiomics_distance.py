@@ -6,7 +6,7 @@ bias: read it against ``real_vs_real`` at the same n. It sees texture anywhere i
 anatomy. A wrong scale of intensity it hardly sees, for every volume is z-scored first.
 
 Needs the extra ``radiomics``, and time: volumes are brought to 2 mm first, of which 5 million
-voxels take two minutes of a core. ``fidelity.frechet_ibsi_distance`` needs neither.
+voxels take two minutes of a core and 6.5 GB. ``fidelity.frechet_ibsi_distance`` needs neither.
 """
 
 import numpy as np

@@ -10,14 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from audit.cache import Cache
 from audit.case import Case
 from audit.cohort import Cohort, cohort_of
 from audit.comparison import Comparison
-from audit.extractor import Workshop
-from audit.ledger import Ledger
 from audit.metric import METRICS
-from audit.phantoms import spoil, thorax_cohort
+from audit.phantoms import spoil
 from audit.preprocessing import fit_preprocessing
 from audit.result import Finding
 from audit.scoring import measure
@@ -26,13 +23,13 @@ from audit.volume import Volume
 NAME = "fidelity.frechet_radiomics_distance"
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("radiomics") is None,
-    reason="pyradiomics-cuda is not installed: pip install 'voxaudit[radiomics]'",
+    reason="pyradiomics-cuda is not installed: pip install pyradiomics-cuda==1.0.4",
 )
 
 
-def small(cohort: Cohort) -> Cohort:
+def small(cohort: Cohort, count: int) -> Cohort:
     cases = []
-    for case in cohort:
+    for case in list(cohort)[:count]:
         middle = np.ascontiguousarray(case.image.array[..., 4:28, 4:28, 4:28])
         image = Volume(array=middle, spacing_mm=(2.0, 2.0, 2.0))
         cases.append(Case(id=case.id, subject=case.subject, image=image))
@@ -40,20 +37,16 @@ def small(cohort: Cohort) -> Cohort:
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    train, holdout, synthetic = (
-        small(thorax_cohort(count, role=role, seed=seed))
-        for seed, (role, count) in enumerate((("train", 16), ("holdout", 10), ("synthetic", 10)))
-    )
-    cache = Cache(tmp_path_factory.mktemp("cache"))
-    return Comparison(
+def comparison(thorax_comparison: Comparison) -> Comparison:
+    train = small(thorax_comparison.train, 16)
+    return replace(
+        thorax_comparison,
         train=train,
-        holdout=holdout,
-        synthetic=synthetic,
+        holdout=small(thorax_comparison.holdout, 10),
+        synthetic=small(thorax_comparison.synthetic, 10),
         conditions=None,
         preprocessing=fit_preprocessing(train),
-        workshop=Workshop(cache=cache, seed=0, device="cpu", ledger=Ledger()),
-        extractor_names=(),
+        _made={},
     )
 
 
@@ -81,4 +74,4 @@ def test_without_the_package_the_finding_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "radiomics", None)
     finding = found(replace(comparison, _made={}))
     assert finding.status == "not_computable"
-    assert "pip install 'voxaudit[radiomics]'" in finding.reason
+    assert "pip install pyradiomics-cuda" in finding.reason

@@ -4,13 +4,14 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from audit.errors import NotComputable
-from audit.features.pyradiomics import installed_version, pyradiomics_features
+from audit.features.pyradiomics import installed_version, pyradiomics_features, workers
 from audit.features.radiomic_distance import frechet_radiomics_distance
 
 REAL, SYNTHETIC = range(6), range(6, 12)
@@ -19,7 +20,7 @@ HERE = Path(__file__).parent
 FRD = json.loads((HERE / "reference.json").read_text())["frd"]
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("radiomics") is None,
-    reason="pyradiomics-cuda is not installed: pip install 'voxaudit[radiomics]'",
+    reason="pyradiomics-cuda is not installed: pip install pyradiomics-cuda==1.0.4",
 )
 
 
@@ -75,7 +76,15 @@ def test_constant_volume_has_a_reason() -> None:
         pyradiomics_features(np.zeros((1, 1, 8, 8, 8), np.float32), spacing_mm=(1.0, 1.0, 1.0))
 
 
+def test_as_many_volumes_at_a_time_as_memory_and_cores_allow(monkeypatch) -> None:
+    monkeypatch.setattr("audit.features.pyradiomics.cpu_count", lambda: 16)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=32e9))
+    assert workers((1, 32, 32, 32), (2.0, 2.0, 2.0)) == 16
+    assert workers((1, 32, 32, 32), (10.0, 11.0, 11.0)) == 4  # 5 million voxels of 2 mm
+    assert workers((1, 256, 512, 512), (2.0, 2.0, 2.0)) == 1
+
+
 def test_without_the_package_the_reason_says_how_to_install_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "radiomics", None)
-    with pytest.raises(NotComputable, match=r"voxaudit\[radiomics\]"):
+    with pytest.raises(NotComputable, match="pip install pyradiomics-cuda"):
         installed_version()
