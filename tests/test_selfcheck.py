@@ -5,13 +5,18 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from audit.cache import Cache
+from audit.comparison import Comparison
 from audit.errors import BadInput
 from audit.metric import METRICS
+from audit.phantoms import thorax_cohort
 from audit.result import Finding
+from audit.scoring import measure
 from audit.selfcheck import Row, controlled, document, missed, selfcheck, table
+from audit.selfcheck.populations import middles
 from audit.selfcheck.rows import has_too_few, is_declared, is_seen
 from reports.selfcheck import parse_matrix
 
@@ -143,8 +148,8 @@ def test_the_matrix_holds_three_populations_all_extractors_and_every_question() 
         for extractor in ("intensity", "ssl3d", *extra):
             assert (population, f"fidelity.kernel_distance[{extractor}]") in asked
             assert (population, f"diversity.beta_recall[{extractor}]") in asked
-        assert (population, "fidelity.frechet_ibsi_distance") in asked
-    assert ("patches", "fidelity.frechet_radiomics_distance") in asked
+        for features in ("ibsi", "radiomics"):
+            assert (population, f"fidelity.frechet_{features}_distance") in asked
     for metric in ("adherence.dice", "anatomy.organ_volume", "cardiac.ejection_fraction"):
         assert ("heart", metric) in asked
     assert "Declared but never seen: none." in text
@@ -172,10 +177,50 @@ def test_unknown_population_says_which_exist() -> None:
 
 
 def test_nothing_to_ask_says_what_could_be_asked() -> None:
-    with pytest.raises(
-        BadInput, match="nothing to ask 1 metrics.*patches for fidelity.frechet_radiomics_distance"
-    ):
-        selfcheck(only=("fidelity.frechet_radiomics_distance",), populations=("thorax",))
+    with pytest.raises(BadInput, match="nothing to ask 1 metrics of noise.*one of them declares"):
+        selfcheck(only=("diversity.recall",), failures=("noise",), full=False)
+    with pytest.raises(BadInput, match="in 0 populations.*a population"):
+        selfcheck(populations=())
+
+
+def test_middles_keep_80_mm_of_each_axis_and_what_is_smaller() -> None:
+    cohort = thorax_cohort(2, role="holdout", seed=3)
+    cut = middles(cohort)
+    assert cut.ids == cohort.ids
+    for whole, case in zip(cohort, cut, strict=True):
+        kept = [round(80 / mm) for mm in whole.image.spacing_mm]
+        first = [(size - k) // 2 for size, k in zip(whole.image.array.shape[2:], kept, strict=True)]
+        box = tuple(slice(a, a + k) for a, k in zip(first, kept, strict=True))
+        assert np.array_equal(case.image.array, whole.image.array[:, :, *box])
+        assert case.image.spacing_mm == whole.image.spacing_mm
+    assert middles(cut).hash == cut.hash
+
+
+def test_a_metric_of_middles_is_asked_of_them_and_of_the_spoiled_ones(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """Stands for PyRadiomics, which takes minutes a phantom."""
+    name = "fidelity.intensity_wasserstein_distance"
+    seen: list[tuple[int, ...]] = []
+
+    def shapes(asked: str, comparison: Comparison) -> tuple[list[Finding], None]:
+        seen.extend(case.image.array.shape for case in comparison.synthetic)
+        return measure(asked, comparison)
+
+    monkeypatch.setattr("audit.selfcheck.OF_MIDDLES", (name,))
+    monkeypatch.setattr("audit.selfcheck.measure", shapes)
+    rows = selfcheck(
+        only=(name,),
+        populations=("thorax",),
+        failures=("intensity_shift",),
+        strengths=(1.0,),
+        subjects=8,
+        extractors=("intensity",),
+        cache=Cache(tmp_path),
+    )
+    assert len(seen) == 16
+    assert max(max(shape[2:]) for shape in seen) <= 10  # of 32 voxels of 10 mm and more
+    assert [r.smallest_seen for r in rows] == [1.0]
 
 
 def test_noise_and_shift_are_seen_and_a_second_run_measures_nothing(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.cache import Cache, default_cache, key_of
-from audit.cohort import cohort_of
+from audit.cohort import Cohort, cohort_of
 from audit.comparison import Comparison
 from audit.errors import BadInput
 from audit.metric import METRICS
@@ -27,7 +27,14 @@ from audit.progress import track
 from audit.result import Finding, write_text
 from audit.scoring import build_comparison, measure
 from audit.selfcheck.document import document, table
-from audit.selfcheck.populations import PHANTOMS, Cohorts, patches, phantoms, scan_for_patches
+from audit.selfcheck.populations import (
+    PHANTOMS,
+    Cohorts,
+    middles,
+    patches,
+    phantoms,
+    scan_for_patches,
+)
 from audit.selfcheck.rows import Row, controlled, missed, row_of
 
 __all__ = ["Row", "controlled", "document", "missed", "scan_for_patches", "selfcheck", "table"]
@@ -35,8 +42,8 @@ __all__ = ["Row", "controlled", "document", "missed", "scan_for_patches", "selfc
 STRENGTHS = (0.25, 0.5, 1.0)
 # Memorization and utility train networks on each spoiled cohort: the nightly laws check those.
 QUESTIONS = ("fidelity.*", "diversity.*", "adherence.*", "anatomy.*", "cardiac.*")
-# They bring volumes to 2 mm, where a phantom takes minutes and a patch a second.
-OF_PATCHES = ("fidelity.frechet_radiomics_distance",)
+# They bring volumes to 2 mm, where a whole phantom takes minutes, and see texture wherever it is.
+OF_MIDDLES = ("fidelity.frechet_radiomics_distance",)
 SUBJECTS = 24
 # `motion` has no value without frames, and the last needs the extra ``networks``.
 ASKED_EXTRACTORS = ("intensity", "ssl3d", "motion", "efficientnet_lite0")
@@ -49,12 +56,14 @@ class _Stage:
     Attributes:
         population: Its name.
         honest: The comparison in which nothing is wrong.
+        middle: The same of the middle of each volume.
         identity: What decides its findings beside metric, failure and strength.
         store: Where findings are kept.
     """
 
     population: str
     honest: Comparison
+    middle: Comparison
     identity: str
     store: Cache
     base: dict[str, dict[str, Finding]] = field(default_factory=dict)
@@ -96,11 +105,12 @@ def selfcheck(
     names = METRICS.match(tuple(only))
     planted = failures or FAILURES
     where = [*populations, *(["patches"] if patches_of else [])]
-    if not any(_asked(names, place, failure, full=full) for place in where for failure in planted):
+    if not where or not any(_asked(names, failure, full=full) for failure in planted):
         raise BadInput(
-            f"nothing to ask {len(names)} metrics of {', '.join(planted)} in {', '.join(where)}",
-            f"a failure that one of them declares, and patches for {', '.join(OF_PATCHES)}",
-            "voxaudit selfcheck --full, or --patches-of SCAN",
+            f"nothing to ask {len(names)} metrics of {', '.join(planted)} "
+            f"in {len(where)} populations",
+            "a population, and a failure that one of them declares",
+            "voxaudit selfcheck --full",
         )
     stages = [
         _stage(name, phantoms(name, subjects, seed), seed, subjects, settings)
@@ -109,7 +119,7 @@ def selfcheck(
     if patches_of is not None:
         stages.append(_stage("patches", patches(patches_of, seed), seed, 0, settings))
     tasks = [
-        (stage, failure, _asked(names, stage.population, failure, full=full))
+        (stage, failure, _asked(names, failure, full=full))
         for stage in stages
         for failure in planted
     ]
@@ -120,10 +130,9 @@ def selfcheck(
     return controlled(rows)
 
 
-def _asked(names: Sequence[str], population: str, failure: str, *, full: bool) -> list[str]:
-    """Metrics that are asked about a failure in a population."""
-    here = [n for n in names if population == "patches" or n not in OF_PATCHES]
-    return [n for n in here if full or failure in METRICS.load(n).detects]
+def _asked(names: Sequence[str], failure: str, *, full: bool) -> list[str]:
+    """Metrics that are asked about a failure."""
+    return [n for n in names if full or failure in METRICS.load(n).detects]
 
 
 def _ask(
@@ -150,33 +159,43 @@ def _answers(
     stage: _Stage, failure: str, strength: float, names: Sequence[str], seed: int
 ) -> dict[str, Finding]:
     """All findings by name on one spoiled cohort, which is drawn only if one is not kept."""
-    spoiled: list[Comparison] = []
 
-    def comparison() -> Comparison:
-        if not spoiled:
-            spoiled.append(_spoiled(stage.honest, failure, strength, seed))
-        return spoiled[0]
+    @cache
+    def spoiled() -> Cohort:
+        return _spoiled(stage.honest, failure, strength, seed)
+
+    @cache
+    def comparison(*, of_middles: bool) -> Comparison:
+        if of_middles:
+            return _with(stage.middle, middles(spoiled()))
+        return _with(stage.honest, spoiled())
 
     answers: dict[str, Finding] = {}
     for name in names:
         key = key_of(stage=stage.identity, metric=name, failure=failure, strength=strength)
         kept = _kept(stage.store, key)
         if kept is None:
-            kept = _keep(stage.store, key, measure(name, comparison())[0])
+            found = measure(name, comparison(of_middles=name in OF_MIDDLES))[0]
+            kept = _keep(stage.store, key, found)
         answers |= {f.metric: f for f in kept}
     return answers
 
 
-def _spoiled(honest: Comparison, failure: str, strength: float, seed: int) -> Comparison:
-    """The comparison with a spoiled cohort, drawn once; what requests ask for stays."""
+def _spoiled(honest: Comparison, failure: str, strength: float, seed: int) -> Cohort:
+    """The spoiled cohort; what requests ask for stays."""
     from audit.phantoms import spoil
 
     try:
         made = list(spoil(honest.synthetic, failure, strength, seed=seed, train=honest.train))
     except BadInput as error:
         raise _Impossible from error
+    return cohort_of("synthetic", made)
+
+
+def _with(honest: Comparison, synthetic: Cohort) -> Comparison:
+    """The comparison with another cohort; encoders are of train and stay."""
     encoders = {k: v for k, v in honest._made.items() if k.startswith("encoder:")}
-    return replace(honest, synthetic=cohort_of("synthetic", made), _made=encoders)
+    return replace(honest, synthetic=synthetic, _made=encoders)
 
 
 def _base(stage: _Stage, name: str) -> dict[str, Finding]:
@@ -185,7 +204,8 @@ def _base(stage: _Stage, name: str) -> dict[str, Finding]:
         key = key_of(stage=stage.identity, metric=name, failure="", strength=0.0)
         kept = _kept(stage.store, key)
         if kept is None:
-            kept = _keep(stage.store, key, measure(name, stage.honest)[0])
+            honest = stage.middle if name in OF_MIDDLES else stage.honest
+            kept = _keep(stage.store, key, measure(name, honest)[0])
         stage.base[name] = {f.metric: f for f in kept}
     return stage.base[name]
 
@@ -198,6 +218,13 @@ def _stage(
         holdout=drawn["holdout"],
         synthetic=drawn["synthetic"],
         conditions=drawn.get("conditions"),
+        seed=seed,
+        **settings,
+    )
+    middle = build_comparison(
+        train=middles(drawn["train"]),
+        holdout=middles(drawn["holdout"]),
+        synthetic=middles(drawn["synthetic"]),
         seed=seed,
         **settings,
     )
@@ -215,7 +242,9 @@ def _stage(
         device=honest.workshop.device,
     )
     store = settings.get("cache") or default_cache()
-    return _Stage(population=population, honest=honest, identity=identity, store=store)
+    return _Stage(
+        population=population, honest=honest, middle=middle, identity=identity, store=store
+    )
 
 
 @cache

@@ -19,6 +19,7 @@ PHANTOMS = ("thorax", "heart")
 PATCH = 32
 MOST_PATCHES = 24
 LEAST_PATCHES = 6
+MIDDLE_MM = 80.0
 ROLES: tuple[Role, ...] = ("train", "holdout", "synthetic")
 
 Cohorts = dict[str, Cohort]
@@ -76,6 +77,11 @@ def patches(path: Path, seed: int) -> Cohorts:
     }
 
 
+def middles(cohort: Cohort) -> Cohort:
+    """The same cases cut to the middle 80 mm of each axis, images alone."""
+    return cohort_of(cohort.role, [_middle(case) for case in cohort])
+
+
 def scan_for_patches(folder: Path) -> Path | None:
     """The first file under ``folder/ct`` that is large enough for ``patches``; None without one."""
     for file in sorted((folder / "ct").glob("*")):
@@ -96,6 +102,17 @@ def _textured(array: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
     ]
     cut = [array[:, :, z : z + PATCH, y : y + PATCH, x : x + PATCH] for z, y, x in corners]
     return [c for c in cut if float(c.std()) > 0.25 * float(array.std())]
+
+
+def _middle(case: Case) -> Case:
+    image = case.image
+    cut = []
+    for size, spacing_mm in zip(image.array.shape[2:], image.spacing_mm, strict=True):
+        kept = min(size, round(MIDDLE_MM / spacing_mm))
+        first = (size - kept) // 2
+        cut.append(slice(first, first + kept))
+    array = np.ascontiguousarray(image.array[:, :, *cut])
+    return Case(id=case.id, subject=case.subject, image=replace(image, array=array, affine=None))
 
 
 def _patch(volume: Volume, array: npt.NDArray[np.float32], index: int) -> Case:
