@@ -2,12 +2,13 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from audit.errors import BadInput
 from audit.result import AuditResult, write_text
@@ -182,7 +183,13 @@ def _template(name: str = "report.html.j2") -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.filters["prose"] = _prose
     return environment.get_template(name)
+
+
+def _prose(sentence: str) -> Markup:
+    """A sentence whose commands stand in backticks, as Markdown has them, for HTML."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def _asset(name: str) -> str:

@@ -63,6 +63,15 @@ def test_a_missing_number_is_listed_with_its_reason(rendered):
     assert page.count("no label maps to take radiomics from") >= 2
 
 
+def test_a_command_in_a_sentence_is_set_as_code_and_markup_in_it_stays_text(run):
+    reason = "no label maps. `voxaudit score --only <b>` needs them"
+    gone = Finding(metric="fidelity.new", status="not_computable", reason=reason)
+    result = load_result(run)
+    write_result(result.model_copy(update={"findings": (*result.findings, gone)}), run)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "<code>voxaudit score --only &lt;b&gt;</code> needs them" in page
+
+
 def test_no_voxel_and_no_link_of_a_patient_is_in_the_shareable_page(rendered):
     folder, page = rendered
     assert PATIENT not in page
