@@ -210,17 +210,17 @@ def test_count_interval_is_open_where_nothing_was_counted() -> None:
     assert (low, high) == (pytest.approx(0.5142, rel=1e-3), pytest.approx(1.774, rel=1e-3))
 
 
-def test_log_interval_is_a_factor_either_way() -> None:
+def test_log_interval_is_a_factor_either_way_about_the_mean_of_a_log_normal() -> None:
     """Upward with the permutations' scatter, which off the null counts in proportion to it."""
-    q = t.ppf(0.975, 19)
+    q, mean = t.ppf(0.975, 19), 0.25**2 / 2
     low, high = students_on_log(2.0, scatter(0.25), 20)
-    assert low * high == pytest.approx(4.0)
-    assert high / 2 == pytest.approx(np.exp(q * 0.25))
+    assert low * high == pytest.approx(4.0 * np.exp(2 * mean))
+    assert high / 2 == pytest.approx(np.exp(mean + q * 0.25))
     null = np.array([1.0, 1.2, 1.4])  # SD 0.2
     below, above = students_on_log(2.0, scatter(0.25, null=null), 20)
     assert below == pytest.approx(low)
     assert above / 2 == pytest.approx(
-        1 + np.hypot(np.expm1(q * 0.25), np.expm1(q * OFF_NULL * 0.1 * 0.6))
+        1 + np.hypot(np.expm1(mean + q * 0.25), np.expm1(q * OFF_NULL * 0.1 * 0.6))
     )
 
 
@@ -232,16 +232,24 @@ def test_upper_end_of_a_distance_far_below_the_null_stays_in_reach_of_it() -> No
 
 
 def test_squared_distance_has_the_squared_interval_of_its_root() -> None:
+    """But for the mean of a square, which lies above the square of the mean by the variance."""
+    root = students_on_log(2.0, scatter(0.25), 20)
+    squared = students_on_log_of_squared(4.0, scatter(0.5), 20)
+    assert squared == pytest.approx(np.square(root) * np.exp(0.25**2))
     null = np.array([1.2, 1.4, 1.5, 1.6])
-    root = students_on_log(2.0, scatter(0.25, null=null), 20)
-    squared = students_on_log_of_squared(4.0, scatter(0.5, null=null**2), 20)
-    assert squared == pytest.approx(np.square(root))
+    permuted_root = students_on_log(2.0, scatter(1e-6, null=null), 20)
+    permuted_squared = students_on_log_of_squared(4.0, scatter(2e-6, null=null**2), 20)
+    assert permuted_squared == pytest.approx(np.square(permuted_root))
 
 
 def test_interval_of_a_logarithm_is_the_logarithm_of_the_interval() -> None:
+    """It is for the mean of the logarithm, which is that of the distance less half its variance."""
+    plain = students_on_log_of_squared(2.0, scatter(0.45), 20)
+    logged = students_of_log(np.log(2.0), scatter(0.45), 20)
+    assert logged == pytest.approx(np.log(plain) - 0.45**2 / 2)
     null = np.array([1.5, 1.9, 2.2, 2.6])
-    plain = students_on_log_of_squared(2.0, scatter(0.45, null=null), 20)
-    logged = students_of_log(np.log(2.0), scatter(0.45, null=np.log(null)), 20)
+    plain = students_on_log_of_squared(2.0, scatter(1e-6, null=null), 20)
+    logged = students_of_log(np.log(2.0), scatter(1e-6, null=np.log(null)), 20)
     assert logged == pytest.approx(np.log(plain))
 
 
@@ -270,7 +278,7 @@ def test_extrapolation_keeps_the_ends_of_the_distance_at_n() -> None:
     )
     wider = students_of_extrapolated(-0.1, scatter(0.3, at_n=2.0, null_error=0.4), 20)
     assert wider[0] == moved[0]
-    assert wider[1] == pytest.approx(2 * np.expm1(0.5 * t.ppf(0.975, 19)) - 0.1)
+    assert wider[1] == pytest.approx(2 * np.expm1(0.3**2 / 2 + 0.5 * t.ppf(0.975, 19)) - 0.1)
     with pytest.raises(Unscattered):
         students_of_extrapolated(0.0, scatter(0.3), 20)
 

@@ -91,6 +91,9 @@ def students(value: float, scatter: StandardError, n: int) -> tuple[float, float
 def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
     """Student's t about the logarithm of a distance, whose scatter comes from random halves.
 
+    The distance's mean, which the interval is for, lies above its median by half the variance of
+    the logarithm (Cox's method).
+
     The upper end asks for truths further from 0. There a distance scatters more than small values
     show: at the null it is folded, as an absolute value is at 0 (to 0.6), and off it no longer. So
     the permutations' scatter joins, unfolded; the less, the further the value is from the null's
@@ -99,10 +102,14 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
 
     Raises:
         Unscattered: The standard error or the value is 0.
+
+    References:
+        Zhou and Gao 1997, Statistics in Medicine 16, 783-790, for the mean of a log-normal.
     """
     if value <= 0:
         raise Unscattered
-    low, high = _factors(scatter, scatter.error, value, scatter.null)
+    mean = scatter.error**2 / 2
+    low, high = _factors(scatter, scatter.error, value, scatter.null, mean=mean)
     return value * low, value * high
 
 
@@ -114,13 +121,15 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
     """
     if value <= 0:
         raise Unscattered
-    root = float(np.sqrt(value))
-    low, high = _factors(scatter, scatter.error / 2, root, np.sqrt(scatter.null))
+    root, mean = float(np.sqrt(value)), scatter.error**2 / 2
+    low, high = _factors(scatter, scatter.error / 2, root, np.sqrt(scatter.null), mean=mean / 2)
     return value * low**2, value * high**2
 
 
 def students_of_log(value: float, scatter: StandardError, n: int) -> tuple[float, float]:  # noqa: ARG001
     """``students_on_log_of_squared`` of a value that is its logarithm already; halves counted once.
+
+    It is for the mean of that logarithm, so nothing is added for the mean of the distance.
 
     Raises:
         Unscattered: The standard error is 0.
@@ -143,10 +152,10 @@ def students_of_extrapolated(value: float, scatter: StandardError, n: int) -> tu
     """
     if scatter.at_n <= 0:
         raise Unscattered
-    t = _t(scatter)
+    t, mean = _t(scatter), scatter.error**2 / 2
     upward = t * float(np.hypot(scatter.error, scatter.null_error))
-    below = -scatter.at_n * float(np.expm1(-t * scatter.error))
-    above = scatter.at_n * float(np.expm1(upward))
+    below = -scatter.at_n * float(np.expm1(mean - t * scatter.error))
+    above = scatter.at_n * float(np.expm1(mean + upward))
     fit = t * scatter.fit_error
     return value - float(np.hypot(below, fit)), value + float(np.hypot(above, fit))
 
@@ -249,8 +258,9 @@ def _root(value: float, slope: float, null: float, *, sign: int) -> float:
 
 METHODS: Mapping[Interval, str] = {
     students: "Student's t, pairs counted once",
-    students_on_log: "Student's t on the log, permuted scatter upward",
-    students_on_log_of_squared: "Student's t on the log of the square, permuted scatter upward",
+    students_on_log: "Student's t on the log, log-normal mean, permuted scatter upward",
+    students_on_log_of_squared: "Student's t on the log of the square, log-normal mean, permuted "
+    "scatter upward",
     students_of_log: "Student's t of a log, halves counted once, permuted scatter upward",
     students_of_extrapolated: "Student's t on the log at n, permuted scatter upward",
     students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
@@ -303,14 +313,14 @@ def _t(scatter: StandardError) -> float:
 
 
 def _factors(
-    scatter: StandardError, error: float, value: float, null: FloatArray
+    scatter: StandardError, error: float, value: float, null: FloatArray, *, mean: float = 0.0
 ) -> tuple[float, float]:
-    """By what a distance is multiplied at its ends; ``error`` is of its logarithm."""
+    """By what a distance is multiplied at its ends; ``error`` and ``mean`` are of its logarithm."""
     t = _t(scatter)
     anchor = max(1.0, float(null.mean()) / value) if len(null) else 1.0
     permuted = np.expm1(t * OFF_NULL * _permuted(value, null) / anchor)
-    above = float(np.hypot(np.expm1(t * error), anchor * permuted))
-    return float(np.exp(-t * error)), 1 + above
+    above = float(np.hypot(np.expm1(mean + t * error), anchor * permuted))
+    return float(np.exp(mean - t * error)), 1 + above
 
 
 def permuted_of_squared(value: float, null: FloatArray) -> float:
