@@ -396,8 +396,7 @@ ABOVE = {
     ("kernel", "laplace", "shift"),
     ("frechet", "uniform", "collapse"),
     ("radiomics", "exponential", "collapse"),
-    *(("joint", law.__name__, "collapse") for law in (laplace, mixture, ties, uniform)),
-    *(("joint", law.__name__, "collapse") for law in (logistic, zero_inflated)),
+    *(("joint", law.__name__, "collapse") for law in (ties, uniform, logistic, zero_inflated)),
 }
 
 # A few milliseconds a cohort; at least 300 are needed for an upper bound that can be missed.

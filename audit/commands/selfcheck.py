@@ -23,9 +23,9 @@ def run(
         False,
         "--full",
         help="Every metric on every failure at three strengths with all extractors at hand, on "
-        "real patches too where VOXAUDIT_REAL_DATA names a folder with ct/: 20 minutes, and hours "
-        "with the extra 'networks'. Without it: the failures that each metric declares, at full "
-        "strength.",
+        "real patches too where VOXAUDIT_REAL_DATA names a folder with ct/: 20 minutes, an hour "
+        "more with the extra 'radiomics', and hours with 'networks'. Without it: the failures that "
+        "each metric declares, at full strength.",
     ),
     population: list[str] = typer.Option(
         ["thorax", "heart"], "--population", help="Phantom population."
