@@ -5,15 +5,16 @@
 writes ``gpu.json`` and ``gpu.md`` (rewritten after every measurement, so that a run that is cut off
 leaves what it had). ``--device cpu --small`` drives the same code at a reduced size.
 
-Three questions: does every family train and sample there and agree with the CPU; what does a
-512×512×256 volume take in memory, and does it fit a card of 8 GB; how many volumes an hour come
-out, against the loop of the official scripts in the same run. Random weights of full size. Few
-steps are timed and multiplied by the schedule's 300: steps are alike.
+Four questions: does every family train and sample there and agree with the CPU; do feature
+networks; what does a 512×512×256 volume take in memory, and does it fit a card of 8 GB; how many
+volumes an hour come out, against the loop of the official scripts in the same run. Random weights
+of full size. Few steps are timed and multiplied by the schedule's 300: steps are alike.
 """
 
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import product
@@ -70,6 +71,7 @@ def plan(device: torch.device, *, small: bool) -> list[tuple[str, Callable[[], d
     steps: list[tuple[str, Callable[[], dict[str, Any]]]] = [
         (f"works: {family}", lambda f=family: works(f, device)) for family in FAMILIES
     ]
+    steps.append(("works: features", lambda: features(device)))
     for conditional in (True, False):
         for family in PRESETS:
             name = f"{family} {'conditional' if conditional else 'unconditional'}"
@@ -110,6 +112,52 @@ def works(family: str, device: torch.device) -> dict[str, Any]:
             float((ours - cpu).abs().max() / (cpu.max() - cpu.min()).clamp_min(1e-6)), 6
         ),
     }
+
+
+def features(device: torch.device) -> dict[str, Any]:
+    """Of MedicalNet's layout with random weights, against the CPU's; and the trained encoder's."""
+    from audit.cache import Cache
+    from audit.extractor import EXTRACTORS, Workshop, embed_cohort
+    from audit.ledger import Ledger
+    from audit.phantoms import thorax_cohort
+    from audit.preprocessing import fit_preprocessing
+
+    cohort = thorax_cohort(8, role="train")
+    preprocessing = fit_preprocessing(cohort)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "resnet_10.pth"
+        torch.save({"state_dict": medicalnet_with_random_weights().state_dict()}, file)
+        rows = {}
+        for place in dict.fromkeys((device.type, "cpu")):
+            shop = Workshop(
+                cache=Cache(Path(folder) / place),
+                seed=0,
+                device=place,
+                ledger=Ledger(),
+                weights={"medicalnet_resnet10": file},
+            )
+            for name in ("medicalnet_resnet10", "ssl3d"):
+                encoder = EXTRACTORS.load(name).fit(cohort, preprocessing, shop)
+                start = time.monotonic()
+                rows[name, place] = embed_cohort(cohort, encoder, preprocessing, shop.cache)
+                found[f"{name}, volumes/s on {place}"] = round(8 / (time.monotonic() - start), 1)
+    ours, cpu = (rows["medicalnet_resnet10", place] for place in (device.type, "cpu"))
+    apart = float(abs(ours - cpu).max() / (cpu.max() - cpu.min()))
+    return {"largest difference from the CPU, share of the range": round(apart, 6), **found}
+
+
+def medicalnet_with_random_weights() -> torch.nn.Module:
+    """MONAI's network in the layout of MedicalNet's ResNet-10."""
+    from monai.networks.nets import resnet10
+
+    return resnet10(
+        spatial_dims=3,
+        n_input_channels=1,
+        feed_forward=False,
+        shortcut_type="B",
+        bias_downsample=False,
+    )
 
 
 class Subject:

@@ -235,8 +235,8 @@ def test_full_size_on_a_gpu(tmp_path, record_property):
         pytest.skip("no CUDA device")
     found = gpu_figures.main(["--out", str(tmp_path)])
     record_property("gpu.json", (tmp_path / "gpu.json").read_text())
-    for family in gpu_figures.FAMILIES:
-        worked = found[f"works: {family}"]
+    for name in (*gpu_figures.FAMILIES, "features"):
+        worked = found[f"works: {name}"]
         assert worked["largest difference from the CPU, share of the range"] < 0.05, worked
     for name, values in found.items():
         if name.startswith("full size"):
@@ -246,6 +246,8 @@ def test_full_size_on_a_gpu(tmp_path, record_property):
 
 @pytest.mark.benchmark
 def test_the_gpu_figures_are_measured_alike_at_reduced_size_on_the_cpu(tmp_path):
+    difference = "largest difference from the CPU, share of the range"
+    assert gpu_figures.features(torch.device("cpu"))[difference] == 0
     subject = Subject("voldit", torch.device("cpu"), conditional=True, small=True)
     found = {"machine": {"device": "CPU", "torch": "any"}, "full size: voldit conditional": None}
     found["full size: voldit conditional"] = gpu_figures.full_size(subject)
