@@ -5,7 +5,7 @@ the time: intensity statistics and textures by the definitions of the IBSI, on t
 and grid (``audit.features.radiomics``). So it sees a wrong scale of intensity too, and its values
 do not compare with ``fidelity.frechet_radiomics_distance`` or published ones. There are more
 features than volumes: the value is nearly all bias, read it against ``real_vs_real`` at the same n.
-It sees texture and contrast anywhere in the volume, and no anatomy.
+It sees texture and contrast anywhere in the volume, and anatomy only through them.
 
 Seconds a volume at full size, hence only on request.
 """

@@ -2,8 +2,9 @@
 
 As published: PyRadiomics with the authors' settings, so that a value can be set beside others of
 ``frd-score`` (same grid, same n). There are more features than volumes, so the value is nearly all
-bias: read it against ``real_vs_real`` at the same n. It sees texture anywhere in the volume and no
-anatomy. A wrong scale of intensity it hardly sees, for every volume is z-scored first.
+bias: read it against ``real_vs_real`` at the same n. It sees texture anywhere in the volume, and
+anatomy only through it. A wrong scale of intensity it hardly sees, for every volume is z-scored
+first; where it does, look at the package's diagnostics, which hold the minimum before that.
 
 Needs the extra ``radiomics``, and time: volumes are brought to 2 mm first, of which 5 million
 voxels take two minutes of a core and 6.5 GB. ``fidelity.frechet_ibsi_distance`` needs neither.
