@@ -108,8 +108,8 @@ def students_on_log(value: float, scatter: StandardError, n: int) -> tuple[float
     """
     if value <= 0:
         raise Unscattered
-    mean = scatter.error**2 / 2
-    low, high = _factors(scatter, scatter.error, value, scatter.null, mean=mean)
+    lift = scatter.error**2 / 2
+    low, high = _factors(scatter, scatter.error, value, scatter.null, lift=lift)
     return value * low, value * high
 
 
@@ -121,8 +121,8 @@ def students_on_log_of_squared(value: float, scatter: StandardError, n: int) -> 
     """
     if value <= 0:
         raise Unscattered
-    root, mean = float(np.sqrt(value)), scatter.error**2 / 2
-    low, high = _factors(scatter, scatter.error / 2, root, np.sqrt(scatter.null), mean=mean / 2)
+    root, lift = float(np.sqrt(value)), scatter.error**2 / 2
+    low, high = _factors(scatter, scatter.error / 2, root, np.sqrt(scatter.null), lift=lift / 2)
     return value * low**2, value * high**2
 
 
@@ -152,10 +152,10 @@ def students_of_extrapolated(value: float, scatter: StandardError, n: int) -> tu
     """
     if scatter.at_n <= 0:
         raise Unscattered
-    t, mean = _t(scatter), scatter.error**2 / 2
+    t, lift = _t(scatter), scatter.error**2 / 2
     upward = t * float(np.hypot(scatter.error, scatter.null_error))
-    below = -scatter.at_n * float(np.expm1(mean - t * scatter.error))
-    above = scatter.at_n * float(np.expm1(mean + upward))
+    below = -scatter.at_n * float(np.expm1(lift - t * scatter.error))
+    above = scatter.at_n * float(np.expm1(lift + upward))
     fit = t * scatter.fit_error
     return value - float(np.hypot(below, fit)), value + float(np.hypot(above, fit))
 
@@ -262,7 +262,8 @@ METHODS: Mapping[Interval, str] = {
     students_on_log_of_squared: "Student's t on the log of the square, log-normal mean, permuted "
     "scatter upward",
     students_of_log: "Student's t of a log, halves counted once, permuted scatter upward",
-    students_of_extrapolated: "Student's t on the log at n, permuted scatter upward",
+    students_of_extrapolated: "Student's t on the log at n, log-normal mean, permuted scatter "
+    "upward",
     students_on_log_of_ratio: "Student's t on the log of a ratio, pairs counted once",
     mid_p_of_members: "Clopper-Pearson's mid-P at the effective n, pairs counted once",
     students_on_logit: "Student's t on the logit, pairs counted once",
@@ -313,14 +314,17 @@ def _t(scatter: StandardError) -> float:
 
 
 def _factors(
-    scatter: StandardError, error: float, value: float, null: FloatArray, *, mean: float = 0.0
+    scatter: StandardError, error: float, value: float, null: FloatArray, *, lift: float = 0.0
 ) -> tuple[float, float]:
-    """By what a distance is multiplied at its ends; ``error`` and ``mean`` are of its logarithm."""
+    """By what a distance is multiplied at its ends.
+
+    ``error`` is of its logarithm, and ``lift`` how far its mean lies above its median there.
+    """
     t = _t(scatter)
     anchor = max(1.0, float(null.mean()) / value) if len(null) else 1.0
     permuted = np.expm1(t * OFF_NULL * _permuted(value, null) / anchor)
-    above = float(np.hypot(np.expm1(mean + t * error), anchor * permuted))
-    return float(np.exp(mean - t * error)), 1 + above
+    above = float(np.hypot(np.expm1(lift + t * error), anchor * permuted))
+    return float(np.exp(lift - t * error)), 1 + above
 
 
 def permuted_of_squared(value: float, null: FloatArray) -> float:
