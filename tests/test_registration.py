@@ -55,6 +55,24 @@ def test_the_move_is_found_to_a_hundredth_of_the_field_of_view(degrees, shift, s
     np.testing.assert_allclose(found.scale, scale, atol=0.01)
 
 
+def test_neither_threads_nor_the_company_of_other_pairs_change_a_pair():
+    source = blobs(19).numpy()
+    copies = moved(blobs(19), 4.0, 0.03, False).numpy()
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(align(copies, source, PLAIN, EXTENT, device="cpu"))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    found.append(align(copies[-1:], source[-1:], PLAIN, EXTENT, device="cpu"))
+    for column in ("ncc", "partial", "ssim", "shifts"):
+        one, three, alone = (getattr(f, column) for f in found)
+        assert np.array_equal(one, three)
+        assert np.array_equal(one[-1:], alone)
+
+
 def test_a_thin_stack_moves_only_in_its_plane():
     source = blobs(2)[:, :, :5]
     found = align(source.numpy(), source.roll(1, 4).numpy(), PLAIN[:, :, :5], EXTENT, device="cpu")

@@ -23,7 +23,7 @@ from audit.copies.search import Matches, extractor_of, search_matches
 from audit.pseudonym import pseudonym
 
 FloatArray = npt.NDArray[np.floating]
-VERSION = 11  # of registration and what it is scored by; part of the cache's key
+VERSION = 12  # of registration and what it is scored by; part of the cache's key
 FALSE_RATE = 0.001  # of the fit
 GAP_RATE = 0.01  # of the gap, asked for as well
 MOST = 4000  # synthetic volumes that are registered, the most similar first

@@ -5,6 +5,7 @@ noise of the suspected copy: noise hides a copy from plain correlation, not from
 """
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -34,8 +35,8 @@ def partial_correlation(
     """
     whole, halves = smooth(fixed, PASSES), _halves(fixed)
     basis = smooth(_with_powers(shared).flatten(1, 2), PASSES)
-    sources = [smooth(moved, PASSES + blur) for blur in BLURS]
-    bases = torch.stack([smooth(basis, blur) for blur in BLURS], dim=1)
+    sources = _blurred(smooth(moved, PASSES))
+    bases = torch.stack(_blurred(basis), dim=1)
     return _corrected(whole, halves, sources, bases).clamp(-1, 1)
 
 
@@ -49,6 +50,14 @@ def smooth(volumes: torch.Tensor, passes: int = 1) -> torch.Tensor:
         ends = [volumes.narrow(axis, i, 2).mean(dim=axis, keepdim=True) for i in (0, n - 2)]
         volumes = torch.cat([ends[0], (low + mid + high) / 3, ends[1]], dim=axis)
     return volumes
+
+
+def _blurred(volumes: torch.Tensor) -> list[torch.Tensor]:
+    """The volumes after each of ``BLURS``, one from the other."""
+    found = [volumes]
+    for less, more in pairwise(BLURS):
+        found.append(smooth(found[-1], more - less))
+    return found
 
 
 def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

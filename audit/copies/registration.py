@@ -6,12 +6,15 @@ and a tenth of a voxel hides a copy: see ``audit.copies.likeness`` for what is c
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from joblib import Parallel, delayed
 
 from audit.copies.likeness import partial_correlation, smooth, structural_similarity
 from audit.spatial import Extent, rigid_theta, warp
@@ -21,7 +24,7 @@ TRY_STEPS = 10  # of both mirror images at half the resolution, to choose one
 STEPS = 3
 LAST_STEPS = 3  # without smoothing, which would bias the scale
 SIDE = 32
-BATCH = 16
+BATCH = 8  # pairs, on one core
 PRIOR = 1e-4  # of a move by one of TYPICAL, in units of correlation: keeps empty volumes in place
 TYPICAL = (*[math.radians(15)] * 3, *[0.1] * 3, 0.1)
 
@@ -69,20 +72,32 @@ def align(
         extent_mm: Field of view (z, y, x) in mm.
         device: ``cpu`` or ``cuda``.
     """
-    with torch.no_grad():
-        basis = _whole(torch.from_numpy(shared).to(device))
-        parts = [
-            _align_batch(
-                _whole(torch.from_numpy(fixed[i : i + BATCH]).to(device)),
-                _whole(torch.from_numpy(moving[i : i + BATCH]).to(device)),
-                basis,
-                extent_mm,
-            )
-            for i in range(0, len(fixed), BATCH)
-        ]
+    basis = _whole(torch.from_numpy(shared).to(device))
+
+    def part(start: int) -> Alignment:
+        pairs = slice(start, start + BATCH)
+        near, far = (_whole(torch.from_numpy(v[pairs]).to(device)) for v in (fixed, moving))
+        with torch.no_grad():  # each thread has its own
+            return _align_batch(near, far, basis, extent_mm)
+
+    starts = range(0, len(fixed), BATCH)
+    at_once = torch.get_num_threads() if device == "cpu" else 1
+    with _one_thread_each():
+        parts = Parallel(n_jobs=at_once, backend="threading")(delayed(part)(s) for s in starts)
     names = ("ncc", "partial", "ssim", "angles_deg", "shifts", "scale", "flipped")
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
     return Alignment(**columns)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """For a batch a core: its operations are too small to share, and sums then agree anywhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def reduced(volume: FloatArray) -> FloatArray:
@@ -97,7 +112,9 @@ def _align_batch(
     moves, flips = _register(fixed, moving, extent_mm)
     theta = _theta(moves, flips, extent_mm)
     moved = warp(moving, theta)
-    basis = torch.stack([warp(shared, t.expand(len(shared), -1, -1)) for t in theta[:, None]])
+    # As channels of one volume they share a grid.
+    basis = warp(shared.flatten(0, 1).expand(len(fixed), -1, -1, -1, -1), theta)
+    basis = basis.unflatten(1, shared.shape[:2])
     near, far = smooth(fixed), smooth(moved)
     columns: dict[str, Any] = {
         "ncc": _correlation(near, far),
@@ -221,10 +238,12 @@ def _theta_derivatives(
 ) -> torch.Tensor:
     """Central differences (n, 7, 3, 4) of the matrices."""
     steps = torch.eye(7, device=moves.device) * small
-    columns = [
-        _theta(moves + s, flips, extent_mm) - _theta(moves - s, flips, extent_mm) for s in steps
-    ]
-    return torch.stack(columns, dim=1) / (2 * small)
+    tried = torch.stack([moves[:, None] + steps, moves[:, None] - steps])
+    flipped = flips[None, :, None].expand(tried.shape[:-1])
+    above, below = _theta(tried.flatten(0, 2), flipped.flatten(), extent_mm).unflatten(
+        0, tried.shape[:-1]
+    )
+    return (above - below) / (2 * small)
 
 
 def _free(volumes: torch.Tensor) -> torch.Tensor:
