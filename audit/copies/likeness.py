@@ -53,7 +53,7 @@ def smooth(volumes: torch.Tensor, passes: int = 1) -> torch.Tensor:
 
 
 def _blurred(volumes: torch.Tensor) -> list[torch.Tensor]:
-    """The volumes after each of ``BLURS``, one from the other."""
+    """The volumes after each of ``BLURS``, of which the first is none, one from the other."""
     found = [volumes]
     for less, more in pairwise(BLURS):
         found.append(smooth(found[-1], more - less))

@@ -11,7 +11,7 @@ audit starts anew.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
@@ -56,14 +56,14 @@ class _Stage:
     Attributes:
         population: Its name.
         honest: The comparison in which nothing is wrong.
-        middle: The same of the middle of each volume.
+        middle: Makes the same of the middle of each volume, once.
         identity: What decides its findings beside metric, failure and strength.
         store: Where findings are kept.
     """
 
     population: str
     honest: Comparison
-    middle: Comparison
+    middle: Callable[[], Comparison]
     identity: str
     store: Cache
     base: dict[str, dict[str, Finding]] = field(default_factory=dict)
@@ -167,7 +167,7 @@ def _answers(
     @cache
     def comparison(*, of_middles: bool) -> Comparison:
         if of_middles:
-            return _with(stage.middle, middles(spoiled()))
+            return _with(stage.middle(), middles(spoiled()))
         return _with(stage.honest, spoiled())
 
     answers: dict[str, Finding] = {}
@@ -204,7 +204,7 @@ def _base(stage: _Stage, name: str) -> dict[str, Finding]:
         key = key_of(stage=stage.identity, metric=name, failure="", strength=0.0)
         kept = _kept(stage.store, key)
         if kept is None:
-            honest = stage.middle if name in OF_MIDDLES else stage.honest
+            honest = stage.middle() if name in OF_MIDDLES else stage.honest
             kept = _keep(stage.store, key, measure(name, honest)[0])
         stage.base[name] = {f.metric: f for f in kept}
     return stage.base[name]
@@ -221,13 +221,17 @@ def _stage(
         seed=seed,
         **settings,
     )
-    middle = build_comparison(
-        train=middles(drawn["train"]),
-        holdout=middles(drawn["holdout"]),
-        synthetic=middles(drawn["synthetic"]),
-        seed=seed,
-        **settings,
-    )
+
+    @cache
+    def middle() -> Comparison:
+        return build_comparison(
+            train=middles(drawn["train"]),
+            holdout=middles(drawn["holdout"]),
+            synthetic=middles(drawn["synthetic"]),
+            seed=seed,
+            **settings,
+        )
+
     identity = key_of(
         code=_code_hash(),
         packages=_packages(),
